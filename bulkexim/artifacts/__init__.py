@@ -1,0 +1,1 @@
+"""The bytes: how artifacts are reached and copied."""

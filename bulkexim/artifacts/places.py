@@ -1,0 +1,150 @@
+"""Where the artifacts of one object are, and how a server gives or takes them.
+
+Objects whose root is proxied (``mlflow-artifacts:``) are reached by the artifact service, which needs no database; any
+other root through the run or logged model that owns it, with the server's own access to the storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bulkexim.ends.server import Server, quoted
+from bulkexim.errors import ObjectError
+
+SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
+#: Bytes that ``upload-artifact`` takes at most (``mlflow.server.handlers``).
+SMALL_UPLOAD = 10 * 1024 * 1024
+
+
+class Entry(NamedTuple):
+    """A file or folder, by its path below the root; size in bytes."""
+
+    path: str
+    is_dir: bool
+    size: int
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    path: str
+    is_dir: bool = False
+    file_size: int = 0
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    files: tuple[_Listed, ...] = ()
+    next_page_token: str | None = None
+
+
+class Place(Protocol):
+    """The artifact root of one object at one server."""
+
+    async def entries(self, folder: str) -> list[Entry]:
+        """Return what stands directly in ``folder`` ("" is the root); nothing where it does not exist."""
+
+    def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a file for reading."""
+
+    async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
+        """Store a file of ``size`` bytes, in place of one that is there.
+
+        :raises ObjectError: the root cannot be written through this server
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """A root that the server's artifact service owns."""
+
+    server: Server
+    root: str
+
+    async def entries(self, folder: str) -> list[Entry]:
+        listing = await self.server.get(SERVICE, _Listing, {"path": _joined(self.root, folder)})
+        return [Entry(_joined(folder, file.path), file.is_dir, file.file_size) for file in listing.files]
+
+    def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self.server.client.download(f"{SERVICE[1:]}/{quoted(_joined(self.root, path))}")
+
+    async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
+        await self.server.client.upload("PUT", f"{SERVICE[1:]}/{quoted(_joined(self.root, path))}", content, size)
+
+
+@dataclass(frozen=True, slots=True)
+class OfRun:
+    """The root of a run that is not proxied; small files can be written, large ones cannot."""
+
+    server: Server
+    run_id: str
+
+    async def entries(self, folder: str) -> list[Entry]:
+        params = [("run_id", self.run_id), *([("path", folder)] if folder else [])]
+        found = []
+        async for page in self.server.list("artifacts/list", params, _Listing, lambda page: page.next_page_token):
+            found += [Entry(file.path, file.is_dir, file.file_size) for file in page.files]
+        return found
+
+    def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self.server.client.download("get-artifact", {"run_id": self.run_id, "path": path})
+
+    async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
+        if not 0 < size <= SMALL_UPLOAD:
+            raise _unreachable(f"{path} ({size:,} bytes)")
+        query = f"run_uuid={self.run_id}&path={quoted(path)}"
+        await self.server.client.upload("POST", f"ajax-api/2.0/mlflow/upload-artifact?{query}", content, size)
+
+
+@dataclass(frozen=True, slots=True)
+class OfLoggedModel:
+    """The root of a logged model that is not proxied; it can only be read."""
+
+    server: Server
+    model_id: str
+
+    async def entries(self, folder: str) -> list[Entry]:
+        path = f"logged-models/{self.model_id}/artifacts/directories"
+        params = [("artifact_directory_path", folder)] if folder else []
+        found = []
+        async for page in self.server.list(path, params, _Listing, lambda page: page.next_page_token):
+            found += [Entry(file.path, file.is_dir, file.file_size) for file in page.files]
+        return found
+
+    def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        route = f"ajax-api/2.0/mlflow/logged-models/{self.model_id}/artifacts/files"
+        return self.server.client.download(route, {"artifact_file_path": path})
+
+    async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
+        raise _unreachable(f"{path} ({size:,} bytes)")
+
+
+def place(server: Server, location: str, *, run_id: str | None = None, model_id: str | None = None) -> Place:
+    """Return the place of an object by its artifact root, a URI that its server gave."""
+    proxied = proxied_root(location)
+    if proxied is not None:
+        return Proxied(server, proxied)
+    if model_id is not None:
+        return OfLoggedModel(server, model_id)
+    return OfRun(server, run_id or "")
+
+
+def proxied_root(location: str) -> str | None:
+    """Return the path of a proxied root at the artifact service, or ``None`` for any other storage."""
+    parts = urlsplit(location)
+    return parts.path.strip("/") if parts.scheme == "mlflow-artifacts" else None
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def _unreachable(what: str) -> ObjectError:
+    return ObjectError(
+        "storage out of reach",
+        f"The destination keeps artifacts where only its own clients can write, so {what} cannot be stored.",
+        "Start it with --serve-artifacts and an --artifacts-destination.",
+    )

@@ -1,0 +1,1 @@
+"""The ends: where objects come from and where they go."""

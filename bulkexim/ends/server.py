@@ -1,0 +1,250 @@
+"""An MLflow tracking server as an end: typed calls, pages, and what it can do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from bulkexim.config import Endpoint
+from bulkexim.errors import BadReply, CallError, FatalError, Lost, NoSuchEndpoint, NotSent, Refused, TemporaryTrouble
+from bulkexim.http import auth
+from bulkexim.http.client import TIMEOUT, Client, Params, Patience, Repeat
+from bulkexim.http.limiter import Limiter
+from bulkexim.http.transport import AiohttpTransport
+
+T = TypeVar("T")
+Page = TypeVar("Page")
+Version = tuple[int, int]
+
+API = "api/2.0/mlflow/"
+#: Seconds for which a server that has not answered yet is waited for at the start.
+FIRST_PATIENCE = Patience(seconds=8.0, longest_pause=1.0)
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """``GET /api/3.0/mlflow/server-info`` (MLflow 3.10 and later)."""
+
+    store_type: str | None = None
+    workspaces_enabled: bool = False
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """A reply of which nothing is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a server can do, by its version (the first MLflow that has each part was read from released packages)."""
+
+    version: Version
+    text: str
+    file_store: bool = False
+    workspaces: bool = False
+
+    @property
+    def logged_models(self) -> bool:
+        """Whether logged models, run outputs and links between metrics and models exist."""
+        return self.version >= (3, 0)
+
+    @property
+    def paged_history(self) -> bool:
+        """Whether a metric history comes in pages."""
+        return self.version >= (3, 1) and not self.file_store
+
+    @property
+    def sampled_history(self) -> bool:
+        """Whether the bulk history returns every point of a run that has fewer than the sampling limit."""
+        return self.version >= (3, 15) and not self.file_store
+
+    @property
+    def traces(self) -> bool:
+        """Whether traces can be searched by the third version of their API."""
+        return self.version >= (3, 2)
+
+    @property
+    def evaluation_datasets(self) -> bool:
+        """Whether evaluation datasets and scorers exist."""
+        return self.version >= (3, 4)
+
+    @property
+    def streams_uploads(self) -> bool:
+        """Whether an upload may take its time (gunicorn, the server before 3.3, kills a request after 30 s)."""
+        return self.version >= (3, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One MLflow server. ``identity`` is the name under which it is remembered, free of credentials."""
+
+    client: Client
+    identity: str
+    capabilities: Capabilities = field(default_factory=lambda: Capabilities((0, 0), "unknown"))
+
+    async def get(self, path: str, reply: type[T], params: Params | None = None) -> T:
+        """GET a route below ``/api/2.0/mlflow/`` (or any other that starts with a slash)."""
+        return await self.client.call("GET", _route(path), reply, params=params)
+
+    async def post(self, path: str, body: Any, reply: type[T], repeat: Repeat = Repeat.SAFE) -> T:
+        """POST to a route below ``/api/2.0/mlflow/``."""
+        return await self.client.call("POST", _route(path), reply, body=body, repeat=repeat)
+
+    async def send(self, method: str, path: str, body: Any, repeat: Repeat = Repeat.SAFE) -> None:
+        """Make a call whose reply holds nothing of interest."""
+        await self.client.call(method, _route(path), Nothing, body=body, repeat=repeat)
+
+    async def search(
+        self, path: str, body: Mapping[str, Any], reply: type[Page], token: Callable[[Page], str | None]
+    ) -> AsyncIterator[Page]:
+        """Yield the pages of a POST search.
+
+        :raises BadReply: the server gave a page token twice, which would never end
+        """
+        seen: set[str] = set()
+        next_token: str | None = None
+        while True:
+            page = await self.post(path, {**body, **({"page_token": next_token} if next_token else {})}, reply)
+            yield page
+            next_token = _fresh(token(page), seen, path)
+            if next_token is None:
+                return
+
+    async def list(
+        self, path: str, params: Sequence[tuple[str, str | int]], reply: type[Page], token: Callable[[Page], str | None]
+    ) -> AsyncIterator[Page]:
+        """Yield the pages of a GET search; see `search`."""
+        seen: set[str] = set()
+        next_token: str | None = None
+        while True:
+            page = await self.get(path, reply, [*params, *([("page_token", next_token)] if next_token else [])])
+            yield page
+            next_token = _fresh(token(page), seen, path)
+            if next_token is None:
+                return
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.client.aclose()
+
+
+def _fresh(token: str | None, seen: set[str], path: str) -> str | None:
+    if not token:
+        return None
+    if token in seen:
+        raise BadReply(f"{path}: the server repeats the page token {token!r}, so its pages would never end.")
+    seen.add(token)
+    return token
+
+
+def _route(path: str) -> str:
+    return path.removeprefix("/") if path.startswith("/") else API + path
+
+
+def quoted(path: str) -> str:
+    """Return a path of an artifact as it stands in a URL; slashes stay."""
+    return quote(path, safe="/")
+
+
+@asynccontextmanager
+async def connected(
+    endpoint: Endpoint,
+    name: str,
+    *,
+    identity: str | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    patience: Patience | None = None,
+) -> AsyncIterator[Server]:
+    """Open the server of ``endpoint`` and find out what it can do. ``name`` is "source" or "destination".
+
+    :raises FatalError: what answers is not MLflow, or it refuses the login
+    :raises TemporaryTrouble: nothing answers
+    """
+    server = _unprobed(endpoint, name, identity, transport)
+    try:
+        capabilities = await _probe(server, endpoint)
+        client = server.client
+        client.patience = patience or Patience()
+        yield Server(client, server.identity, capabilities)
+    finally:
+        await server.aclose()
+
+
+def _unprobed(
+    endpoint: Endpoint, name: str, identity: str | None, transport: httpx.AsyncBaseTransport | None
+) -> Server:
+    try:
+        base = httpx.URL(endpoint.uri.rstrip("/") + "/")
+    except httpx.InvalidURL as error:
+        raise FatalError(f"The {name} address is not a URL ({error}).", "Give http://host:port.") from error
+    if base.scheme not in ("http", "https") or not base.host:
+        raise FatalError(f"The {name} address {base} cannot be used.", "Give http://host:port or https://host:port.")
+    login = (base.username, base.password) if base.userinfo else None
+    base = base.copy_with(userinfo=b"")
+    http = httpx.AsyncClient(
+        base_url=base,
+        transport=transport or AiohttpTransport(auth.tls(endpoint)),
+        headers={"user-agent": "bulkexim", "accept": "*/*", **auth.headers(endpoint)},
+        auth=auth.plugin(endpoint) or login,
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        trust_env=False,
+    )
+    client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), FIRST_PATIENCE)
+    workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
+    return Server(client, identity or f"{str(base).rstrip('/')}{workspace}")
+
+
+async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
+    name = server.client.name
+    try:
+        text = await _version(server)
+        info = await _info(server)
+        experiments = {"max_results": 1}
+        await server.post("experiments/search", experiments, Nothing)
+    except (NoSuchEndpoint, BadReply) as error:
+        raise FatalError(
+            f"What answers at {endpoint.uri} is not an MLflow tracking server.",
+            f"Check the {name} address, with its path if the server has a --static-prefix.",
+        ) from error
+    except (Lost, NotSent) as error:
+        raise TemporaryTrouble(f"The {name} {endpoint.uri} does not answer ({error.problem}).", "Is it up?") from error
+    except Refused as error:
+        where = f" (workspace {endpoint.workspace})" if endpoint.workspace else ""
+        raise FatalError(f"The {name}{where} declines: {error.problem}", "Check address, workspace and login.") from error
+    if endpoint.workspace and not info.workspaces_enabled:
+        raise FatalError(
+            f"The {name} has no workspaces.", f"Leave out --{name[:3]}-workspace, or start it with --enable-workspaces."
+        )
+    return Capabilities(_parsed(text, name), text, info.store_type == "FileStore", info.workspaces_enabled)
+
+
+async def _version(server: Server) -> str:
+    request = server.client.http.build_request("GET", "version")
+
+    async def send() -> str:
+        response = await server.client.exchange(request)
+        return response.text.strip()
+
+    return await server.client.insist(send, f"{server.client.name} GET version")
+
+
+async def _info(server: Server) -> ServerInfo:
+    try:
+        return await server.get("/api/3.0/mlflow/server-info", ServerInfo)
+    except CallError as error:
+        if error.definite:
+            return ServerInfo()
+        raise
+
+
+def _parsed(text: str, name: str) -> Version:
+    found = re.match(r"(\d+)\.(\d+)", text)
+    if found is None:
+        raise FatalError(f"The {name} does not say which MLflow it is (its /version is not a number).", "Check the address.")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,1 @@
+"""The flow: plan, lanes, apply, report."""

@@ -1,0 +1,128 @@
+"""Brings one object to the destination: intent, create, settle, commit, fill, seal. Nothing else creates anything.
+
+Each state is durable in the ledger before the next step, so a process that dies at any moment leaves an object of which
+the next one knows what is certain and what is not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import msgspec
+
+from bulkexim.engine.events import Events, Stepped
+from bulkexim.errors import CallError, ObjectError, Unsure
+from bulkexim.ids import SourceId, marker
+from bulkexim.kinds.base import Draft, Filled, Kind, Placed
+from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.schema import Row, State
+
+CREATE_TRIES = 3
+
+Reading = Callable[[], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class Apply:
+    """The protocol of one object; ``sleep`` is given by tests."""
+
+    pair: Pair
+    events: Events
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    #: Created by this process and not filled yet: nothing but the create call has touched them.
+    born: set[tuple[str, SourceId]] = field(default_factory=set)
+
+    async def __call__(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row, read: Reading) -> Filled | None:
+        """Move one object as far as it can come; return ``None`` while it waits for another one.
+
+        ``read`` brings what its window was read for.
+
+        :raises ObjectError: the object cannot be moved, or not now
+        """
+        started = time.monotonic()
+        if row.dst_id is None:
+            row = await self._created(kind, draft, row)
+        if kind.until is State.CREATED:
+            return Filled()
+        if row.state is State.SEALED:
+            await self.pair.ledger.unsealed(kind.name, draft.id)
+        fresh = (kind.name, draft.id) in self.born
+        details = await read()
+        self.born.discard((kind.name, draft.id))
+        filled = await kind.fill(draft, row, details, fresh=fresh)
+        await self.pair.ledger.filled(kind.name, draft.id, filled.bytes)
+        self._step(kind, draft, State.FILLED, row)
+        if kind.container:
+            return filled
+        if draft.waits:
+            return None
+        return await self.seal(kind, draft, row, filled, started)
+
+    async def seal(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row, filled: Filled, started: float) -> Filled:
+        """Complete an object; ``started`` is when work on it began, on the monotonic clock."""
+        await kind.seal(draft, row)
+        await self.pair.ledger.sealed(
+            kind.name,
+            draft.id,
+            draft.digest,
+            written=draft.written,
+            moved=filled.bytes,
+            seconds=time.monotonic() - started,
+            notes=(*draft.remarks, *filled.remarks),
+        )
+        self._step(kind, draft, State.SEALED, row)
+        return filled
+
+    async def _created(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row) -> Row:
+        # A create that has left must be written down, whatever happens to the run meanwhile.
+        with anyio.CancelScope(shield=True):
+            placed = await self._place(kind, draft, row)
+            await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
+        row = msgspec.structs.replace(row, state=State.CREATED, dst_id=placed.id, dst_location=placed.location)
+        self._step(kind, draft, State.CREATED, row)
+        return row
+
+    async def _place(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row) -> Placed:
+        mark = marker(self.pair.source.identity, kind.name, draft.id)
+        if row.state is State.INTENT:
+            placed = await self._settled(kind, draft, mark, row.intent_at)
+            if placed is not None:
+                return placed
+        for _ in range(CREATE_TRIES):
+            await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
+            self._step(kind, draft, State.INTENT, row)
+            try:
+                placed = await kind.create(draft, mark)
+            except Unsure:
+                found = await self._settled(kind, draft, mark, time.time())
+                if found is not None:
+                    return found
+                continue
+            except ObjectError as error:
+                if not isinstance(error, CallError) or error.definite:
+                    await self.pair.ledger.withdrawn(kind.name, draft.id)
+                raise
+            self.born.add((kind.name, draft.id))
+            return placed
+        raise Unsure("The destination lost the create call every time.", cause="create lost")
+
+    async def _settled(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str, sent_at: float) -> Placed | None:
+        """Find out whether a create was carried out: found, or absent twice with the settling time between.
+
+        :raises Unsure: the destination could not be asked, so the create must not be repeated
+        """
+        try:
+            placed = await kind.find(draft, mark)
+            if placed is None:
+                await self.sleep(max(0.0, sent_at + self.pair.settings.settle_seconds - time.time()))
+                placed = await kind.find(draft, mark)
+        except CallError as error:
+            raise Unsure(f"It is not known whether this was created: {error.problem}", cause="unsure") from error
+        return placed
+
+    def _step(self, kind: Kind[Any, Any], draft: Draft[Any], state: State, row: Row) -> None:
+        self.events.emit(Stepped(kind.name, draft.id, draft.name, state, row.dst_id))

@@ -1,0 +1,97 @@
+"""What happens during a migration, as typed events. Progress, logs and the report are consumers of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from bulkexim.ids import DestinationId, SourceId
+
+
+class Outcome(StrEnum):
+    """What became of an object in this run."""
+
+    ALREADY = "already there"
+    MOVED = "moved"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class PhaseStarted(msgspec.Struct, frozen=True, tag=True):
+    """A kind is being listed and moved; ``total`` is the number of its objects, where it is cheap to know."""
+
+    kind: str
+    total: int | None = None
+
+
+class PhaseSized(msgspec.Struct, frozen=True, tag=True):
+    """The number of objects of a phase became known."""
+
+    kind: str
+    total: int
+
+
+class Found(msgspec.Struct, frozen=True, tag=True):
+    """Objects of a kind were listed at the source."""
+
+    kind: str
+    objects: int
+
+
+class Stepped(msgspec.Struct, frozen=True, tag=True):
+    """An object reached a state of the ledger."""
+
+    kind: str
+    id: SourceId
+    name: str
+    state: str
+    dst_id: DestinationId | None = None
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True):
+    """An object is done with in this run. ``seconds`` is a duration, ``bytes`` are of artifacts."""
+
+    kind: str
+    id: SourceId
+    name: str
+    outcome: Outcome
+    dst_id: DestinationId | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+    cause: str = ""
+    error: str = ""
+    temporary: bool = False
+
+
+class PhaseEnded(msgspec.Struct, frozen=True, tag=True):
+    """Every object of a kind is done with, ``seconds`` after the phase began."""
+
+    kind: str
+    seconds: float
+
+
+class Uncarried(msgspec.Struct, frozen=True, tag=True):
+    """Objects of a kind stay behind at the source, for this version of bulkexim does not move the kind."""
+
+    kind: str
+    objects: int
+    more: bool = False
+
+
+Event = PhaseStarted | PhaseSized | Found | Stepped | Finished | PhaseEnded | Uncarried
+Listener = Callable[[Event], None]
+
+
+class Events:
+    """Passes every event to every listener, in order."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def emit(self, event: Event) -> None:
+        """Tell all listeners."""
+        for listener in self._listeners:
+            listener(event)

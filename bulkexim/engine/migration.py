@@ -1,0 +1,73 @@
+"""A migration from end to end: opens the ends and the ledger, runs the transfer, returns the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from bulkexim.artifacts.copier import Copier
+from bulkexim.config import Endpoint, Settings
+from bulkexim.ends.opening import opened
+from bulkexim.ends.server import Server
+from bulkexim.engine.events import Events, Listener
+from bulkexim.engine.report import Counting, Report
+from bulkexim.engine.transfer import transfer
+from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.files import locked
+from bulkexim.ledger.journal import journal
+
+
+class Ends(NamedTuple):
+    """Both servers of a migration."""
+
+    source: Server
+    destination: Server
+
+
+async def migrate(
+    source: Endpoint | str,
+    destination: Endpoint | str,
+    settings: Settings | None = None,
+    *,
+    listeners: Sequence[Listener] = (),
+) -> Report:
+    """Move what ``settings`` select from one MLflow server (or local store) to another, and report.
+
+    :raises BulkeximError: the migration could not go on; the subclass says whether repeating it helps
+    """
+    settings = settings or Settings()
+    async with ends(source, destination, settings) as (src, dst):
+        return await migrate_between(src, dst, settings, listeners)
+
+
+async def migrate_between(src: Server, dst: Server, settings: Settings, listeners: Sequence[Listener]) -> Report:
+    """Move between two servers that are open already; see `migrate`."""
+    started = time.monotonic()
+    counting = Counting()
+    with locked(settings.work_dir):
+        async with journal(settings.work_dir) as ledger:
+            ledger.bind(src.identity, dst.identity)
+            pair = Pair(src, dst, ledger, settings)
+            await transfer(pair, copier(src, dst, settings), Events(counting, *listeners))
+            requests = {"source": src.client.traffic.requests, "destination": dst.client.traffic.requests}
+            return counting.report(seconds=time.monotonic() - started, requests=requests, notes=list(ledger.notes()))
+
+
+def copier(src: Server, dst: Server, settings: Settings) -> Copier:
+    """Return the way artifacts go between two servers."""
+    spool_dir = None if dst.capabilities.streams_uploads else settings.work_dir
+    return Copier(src.client, dst.client, spool_dir)
+
+
+@asynccontextmanager
+async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Settings) -> AsyncIterator[Ends]:
+    """Open both ends.
+
+    :raises BulkeximError: one of them cannot be used
+    """
+    src = Endpoint(uri=source) if isinstance(source, str) else source
+    dst = Endpoint(uri=destination) if isinstance(destination, str) else destination
+    async with opened(src, "source", identity=settings.source_id) as one, opened(dst, "destination") as other:
+        yield Ends(one, other)

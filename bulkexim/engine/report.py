@@ -1,0 +1,149 @@
+"""The report of a run, counted from its events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from bulkexim.engine.events import Event, Finished, Found, Outcome, PhaseEnded, PhaseStarted, Uncarried
+from bulkexim.ledger.queries import Note
+
+#: Failures that a report holds; the ledger and the log have all of them.
+FAILURES_HELD = 100
+
+
+class KindReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one kind: numbers of objects, bytes of artifacts, seconds."""
+
+    kind: str
+    found: int = 0
+    already: int = 0
+    moved: int = 0
+    failed: int = 0
+    skipped: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One object that was not moved."""
+
+    kind: str
+    id: str
+    name: str
+    cause: str
+    error: str
+
+
+class Uncounted(msgspec.Struct, frozen=True):
+    """Objects of a kind that this version does not move; ``more`` says that there are more than were counted."""
+
+    kind: str
+    objects: int
+    more: bool = False
+
+
+class Remarked(msgspec.Struct, frozen=True):
+    """How often something of an object could not be carried, with one example."""
+
+    what: str
+    objects: int
+    example: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run did. ``exit_code`` is what the command ends with."""
+
+    kinds: tuple[KindReport, ...] = ()
+    causes: dict[str, int] = {}
+    failures: tuple[Failure, ...] = ()
+    uncarried: tuple[Uncounted, ...] = ()
+    remarks: tuple[Remarked, ...] = ()
+    requests: dict[str, int] = {}
+    seconds: float = 0.0
+    temporary: bool = False
+
+    @property
+    def failed(self) -> int:
+        """How many objects were not moved."""
+        return sum(kind.failed for kind in self.kinds)
+
+    @property
+    def exit_code(self) -> int:
+        """0 everything accounted for, 3 some objects failed, 5 they may well arrive the next time."""
+        if not self.failed:
+            return 0
+        return 5 if self.temporary else 3
+
+
+class Counting:
+    """Collects events into a `Report`."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+        self._seconds: Counter[str] = Counter()
+        self._causes: Counter[str] = Counter()
+        self._failures: list[Failure] = []
+        self._uncarried: list[Uncounted] = []
+        self._lasting = False
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case PhaseStarted(kind=kind):
+                self._counts.setdefault(kind, Counter())
+            case Found(kind=kind, objects=objects):
+                self._counts[kind]["found"] += objects
+            case PhaseEnded(kind=kind, seconds=seconds):
+                self._seconds[kind] += seconds  # type: ignore[assignment]  # a Counter adds up floats as well
+            case Uncarried(kind=kind, objects=objects, more=more):
+                self._uncarried.append(Uncounted(kind, objects, more))
+            case Finished():
+                self._finished(event)
+            case _:
+                pass
+
+    def _finished(self, event: Finished) -> None:
+        counts = self._counts[event.kind]
+        counts[event.outcome] += 1
+        counts["bytes"] += event.bytes
+        if event.outcome is Outcome.FAILED:
+            self._causes[event.cause] += 1
+            self._lasting |= not event.temporary
+            if len(self._failures) < FAILURES_HELD:
+                self._failures.append(Failure(event.kind, event.id, event.name, event.cause, event.error))
+
+    def report(self, *, seconds: float, requests: dict[str, int], notes: list[Note]) -> Report:
+        """Return the report so far."""
+        return Report(
+            kinds=tuple(self._kind(kind, counts) for kind, counts in self._counts.items()),
+            causes=dict(self._causes.most_common()),
+            failures=tuple(self._failures),
+            uncarried=tuple(self._uncarried),
+            remarks=_remarked(notes),
+            requests=requests,
+            seconds=seconds,
+            temporary=bool(self._causes) and not self._lasting,
+        )
+
+    def _kind(self, kind: str, counts: Counter[str]) -> KindReport:
+        return KindReport(
+            kind=kind,
+            found=counts["found"],
+            already=counts[Outcome.ALREADY],
+            moved=counts[Outcome.MOVED],
+            failed=counts[Outcome.FAILED],
+            skipped=counts[Outcome.SKIPPED],
+            bytes=counts["bytes"],
+            seconds=float(self._seconds[kind]),
+        )
+
+
+def _remarked(notes: list[Note]) -> tuple[Remarked, ...]:
+    counts: Counter[str] = Counter()
+    examples: dict[str, Any] = {}
+    for note in notes:
+        counts[note.what] += 1
+        examples.setdefault(note.what, f"{note.kind} {note.src_id}: {note.detail}")
+    return tuple(Remarked(what, number, examples[what]) for what, number in counts.most_common())

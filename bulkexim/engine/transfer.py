@@ -1,0 +1,38 @@
+"""The main flow of a migration: read this file first.
+
+A migration is a row of passes, one for each kind, in the order of their dependencies. A pass lists its kind at the
+source, compares with the ledger, and brings what is missing or changed to the destination (`moving`). Containers
+(experiments, registered models) are closed at the end, when everything they hold is there.
+"""
+
+from __future__ import annotations
+
+from bulkexim.artifacts.copier import Copier
+from bulkexim.engine.apply import Apply
+from bulkexim.engine.events import Events, Uncarried
+from bulkexim.engine.moving import Pass
+from bulkexim.kinds.order import passes, resolve
+from bulkexim.kinds.others import uncarried
+from bulkexim.kinds.scope import Pair
+
+
+async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
+    """Move everything that is selected; what becomes of each object is told as an event.
+
+    :raises UsageError: the selection names something that does not exist
+    :raises FatalError: the destination cannot hold what was selected, or a login was refused
+    :raises TemporaryTrouble: a server or the disk failed for too long; the same command goes on from there
+    """
+    scope = await resolve(pair)
+    apply = Apply(pair, events)
+    containers: list[Pass] = []
+    async for kinds in passes(pair, copier, scope):
+        for kind in kinds:
+            moving = Pass(kind, pair, events, apply)
+            await moving.run()
+            if kind.container:
+                containers.append(moving)
+    for container in reversed(containers):
+        await container.close()
+    async for left in uncarried(pair.source, [found.experiment_id for found in scope.selected]):
+        events.emit(Uncarried(left.kind, left.objects, left.more))

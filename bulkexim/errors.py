@@ -1,0 +1,130 @@
+"""Every error that bulkexim raises on purpose.
+
+An error carries its own policy: whether repeating the call may help, whether the call may have been
+applied, and which exit code it leads to. Nothing above this module compares error texts.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BulkeximError(Exception):
+    """A problem that is told to the user in one sentence, with what to do about it.
+
+    ``exit_code`` is what the command ends with when this error stops the whole run.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}".rstrip()
+
+
+class UsageError(BulkeximError):
+    """The command line, a setting or a file given by the user is wrong."""
+
+    exit_code = 2
+
+
+class TemporaryTrouble(BulkeximError):
+    """The run cannot go on now, but the same command can finish it later."""
+
+    exit_code = 5
+
+
+class FatalError(BulkeximError):
+    """The run cannot go on until the user changes something."""
+
+    exit_code = 7
+
+
+class ObjectError(BulkeximError):
+    """One object cannot be moved; its neighbours are not touched by it.
+
+    ``cause`` is a short stable word that groups equal failures in the report.
+    """
+
+    def __init__(self, cause: str, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.cause = cause
+
+
+class CallError(ObjectError):
+    """A call to a server did not bring the reply that was asked for."""
+
+    #: The server certainly did not carry the call out.
+    definite: ClassVar[bool] = True
+    #: The same call may succeed a little later.
+    worth_repeating: ClassVar[bool] = False
+
+    def __init__(self, problem: str, *, cause: str = "", status: int = 0) -> None:
+        super().__init__(cause or type(self).__name__, problem)
+        self.status = status
+
+
+class Refused(CallError):
+    """The server understood the call and declined it (most 4xx replies)."""
+
+
+class NotFound(Refused):
+    """The object that was asked for does not exist (404 with MLflow's error body)."""
+
+
+class AlreadyExists(Refused):
+    """The name is taken (``RESOURCE_ALREADY_EXISTS``)."""
+
+
+class NoSuchEndpoint(Refused):
+    """The server has no such route: an older MLflow, or no MLflow at all (404 or 405 without MLflow's error body)."""
+
+
+class RacingDuplicate(Refused):
+    """An equal call is still running at the server (a unique constraint failed); a pause settles it."""
+
+    worth_repeating = True
+
+
+class NotSent(CallError):
+    """No connection could be made, so nothing reached the server."""
+
+    worth_repeating = True
+
+
+class Throttled(CallError):
+    """The server asked to slow down (429, or 503 before doing anything).
+
+    ``retry_after`` is in seconds; ``None`` where the server named no time.
+    """
+
+    worth_repeating = True
+
+    def __init__(self, problem: str, *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(problem, status=status)
+        self.retry_after = retry_after
+
+
+class Lost(CallError):
+    """The connection, the reply or its meaning got lost: the call may or may not have been carried out."""
+
+    definite = False
+    worth_repeating = True
+
+
+class BadReply(Lost):
+    """A reply arrived, but it is not what MLflow sends (a proxy's page, a cut or foreign body)."""
+
+
+class ServerFault(Lost):
+    """The server failed while it worked on the call (5xx)."""
+
+
+class Unsure(CallError):
+    """A create whose outcome is unknown; only a look for the marker can tell."""
+
+    definite = False

@@ -1,0 +1,109 @@
+"""Who we are at a server: headers, plugins and TLS, read as MLflow's own client reads them."""
+
+from __future__ import annotations
+
+import configparser
+import ssl
+from base64 import b64encode
+from collections.abc import Generator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bulkexim.config import Endpoint
+from bulkexim.errors import UsageError
+
+WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+CREDENTIALS_FILE = Path("~/.mlflow/credentials")
+
+
+def headers(endpoint: Endpoint) -> dict[str, str]:
+    """Return the headers of every request: login, workspace and those of MLflow's header plugins."""
+    chosen = _plugin_headers()
+    if endpoint.workspace:
+        chosen[WORKSPACE_HEADER] = endpoint.workspace
+    username, password = _login(endpoint)
+    if username and password:
+        chosen["Authorization"] = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+    elif endpoint.token:
+        chosen["Authorization"] = f"Bearer {endpoint.token}"
+    return chosen
+
+
+def tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
+    """Return how connections are secured.
+
+    :raises UsageError: a certificate file cannot be used
+    """
+    if not (endpoint.insecure_tls or endpoint.server_cert_path or endpoint.client_cert_path):
+        return True
+    try:
+        context = ssl.create_default_context(cafile=endpoint.server_cert_path)
+        if endpoint.client_cert_path:
+            context.load_cert_chain(endpoint.client_cert_path)
+    except OSError as error:
+        paths = " or ".join(filter(None, (endpoint.server_cert_path, endpoint.client_cert_path)))
+        raise UsageError(f"{paths}: cannot be used as a certificate ({error}).") from error
+    if endpoint.insecure_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def plugin(endpoint: Endpoint) -> httpx.Auth | None:
+    """Return the login of the plugin that ``MLFLOW_TRACKING_AUTH`` names (``mlflow.request_auth_provider``).
+
+    :raises UsageError: no such plugin is installed
+    """
+    if not endpoint.auth:
+        return None
+    for point in entry_points(group="mlflow.request_auth_provider"):
+        provider = point.load()()
+        if provider.get_name() == endpoint.auth:
+            return _RequestsAuth(provider.get_auth())
+    raise UsageError(f"No installed plugin provides the login {endpoint.auth!r}.", "Install it beside bulkexim.")
+
+
+class _RequestsAuth(httpx.Auth):
+    """Lets a login written for the requests library sign our requests."""
+
+    requires_request_body = True
+
+    def __init__(self, auth: Any) -> None:
+        self._auth = auth
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        import requests  # noqa: PLC0415 - such plugins bring it with them
+
+        theirs = requests.Request(request.method, str(request.url), headers=dict(request.headers)).prepare()
+        theirs.body = request.content
+        signed = self._auth(theirs)
+        request.headers.update({name: str(value) for name, value in signed.headers.items()})
+        yield request
+
+
+def _plugin_headers() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for point in entry_points(group="mlflow.request_header_provider"):
+        provider = point.load()()
+        if provider.in_context():
+            for name, value in provider.request_headers().items():
+                found[name] = f"{found[name]} {value}" if name in found else value
+    return found
+
+
+def _login(endpoint: Endpoint) -> tuple[str | None, str | None]:
+    if endpoint.username and endpoint.password:
+        return endpoint.username, endpoint.password
+    path = CREDENTIALS_FILE.expanduser()
+    if endpoint.token or not path.is_file():
+        return endpoint.username, endpoint.password
+    stored = configparser.ConfigParser(interpolation=None)
+    stored.read(path, encoding="utf-8")
+    section = stored["mlflow"] if stored.has_section("mlflow") else {}
+    return (
+        endpoint.username or section.get("mlflow_tracking_username"),
+        endpoint.password or section.get("mlflow_tracking_password"),
+    )

@@ -1,0 +1,229 @@
+"""The client of one server: limited, patient, typed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeVar
+
+import anyio
+import httpx
+import msgspec
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
+
+from bulkexim.errors import BadReply, CallError, FatalError, Lost, NotSent, ServerFault, TemporaryTrouble, Throttled, Unsure
+from bulkexim.http.limiter import Limiter
+from bulkexim.http.replies import raise_for_reply
+
+T = TypeVar("T")
+Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
+
+#: Seconds: connecting, and waiting for the next piece of a reply.
+TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+#: Seconds for which a server that cannot be reached is waited for.
+PATIENCE = 600.0
+#: A server that fails on one call fails for good after this many tries.
+FAULT_TRIES = 5
+
+
+class Repeat(Enum):
+    """Whether a call may be sent twice (MLflow's own effects, not the HTTP method, decide)."""
+
+    SAFE = "the same call twice has the effect of one"
+    ONCE = "a second call would create a second object"
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What has gone over the wire so far: requests, and bytes of artifacts."""
+
+    requests: int = 0
+    retries: int = 0
+    received: int = 0
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to insist: seconds in all, and the longest pause between two tries."""
+
+    seconds: float = PATIENCE
+    longest_pause: float = 20.0
+    fault_tries: int = FAULT_TRIES
+
+
+@dataclass(slots=True)
+class Client:
+    """Calls to one server. ``name`` stands for the server in sentences: "source" or "destination"."""
+
+    name: str
+    http: httpx.AsyncClient
+    limiter: Limiter
+    patience: Patience = Patience()
+    traffic: Traffic = field(default_factory=Traffic)
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        reply: type[T],
+        *,
+        params: Params | None = None,
+        body: Any = None,
+        repeat: Repeat = Repeat.SAFE,
+    ) -> T:
+        """Send a JSON call and return its reply as a ``reply``.
+
+        :raises Unsure: a call that may be sent only ``ONCE`` had no certain outcome
+        :raises CallError: the server declined, or kept failing
+        :raises TemporaryTrouble: the server could not be reached for as long as the patience lasts
+        """
+        content = None if body is None else msgspec.json.encode(body)
+
+        async def send() -> T:
+            headers = {} if content is None else {"content-type": "application/json"}
+            request = self.http.build_request(method, path, params=_listed(params), content=content, headers=headers)
+            response = await self.exchange(request)
+            return _decoded(response, reply, self._named(method, path))
+
+        return await self.insist(send, self._named(method, path), repeat)
+
+    @asynccontextmanager
+    async def download(self, path: str, params: Params | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open the body of a GET reply; one try only, for the caller knows from where to begin again.
+
+        :raises CallError: the server declined or the connection broke
+        """
+        what = self._named("GET", path)
+        request = self.http.build_request("GET", path, params=_listed(params))
+        async with self.limiter.slot():
+            response = await self._send(request, what, stream=True)
+            try:
+                yield self._counted(response, what)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+
+    async def _counted(self, response: httpx.Response, what: str) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in response.aiter_raw():
+                self.traffic.received += len(chunk)
+                yield chunk
+        except httpx.TransportError as error:
+            raise Lost(f"{what}: the reply broke off ({error}).") from error
+
+    async def upload(self, method: str, path: str, content: bytes | AsyncIterator[bytes], length: int) -> None:
+        """Send ``length`` bytes as the body of one request; one try only.
+
+        :raises CallError: the server declined or the connection broke
+        """
+        headers = {"content-length": str(length), "content-type": "application/octet-stream"}
+        request = self.http.build_request(method, path, content=content, headers=headers)
+        async with self.limiter.slot():
+            await self._send(request, self._named(method, path))
+        self.traffic.sent += length
+
+    async def exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send one request, once, and read its reply."""
+        async with self.limiter.slot():
+            return await self._send(request, self._named(request.method, request.url.path))
+
+    async def _send(self, request: httpx.Request, what: str, *, stream: bool = False) -> httpx.Response:
+        self.traffic.requests += 1
+        try:
+            response = await self.http.send(request, stream=True)
+            try:
+                if not stream or not response.is_success:
+                    await response.aread()
+                raise_for_reply(response, what)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+                raise
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise NotSent(f"{what}: the server cannot be reached ({error}).") from error
+        except httpx.TimeoutException as error:
+            self.limiter.pushed_back()
+            raise Lost(f"{what}: no reply within {TIMEOUT.read:.0f} s.") from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise FatalError(f"{what}: {error}", "Give an http:// or https:// address.") from error
+        except httpx.TransportError as error:
+            raise Lost(f"{what}: the connection broke ({error}).") from error
+        except Throttled as error:
+            self.limiter.pushed_back(error.retry_after)
+            raise
+        self.limiter.succeeded()
+        return response
+
+    async def insist(self, send: Callable[[], Awaitable[T]], what: str, repeat: Repeat = Repeat.SAFE) -> T:
+        """Run ``send`` until it succeeds, as long as its errors are worth it and the patience lasts.
+
+        :raises Unsure: see `call`
+        :raises TemporaryTrouble: see `call`
+        """
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: _worth_repeating(error, repeat)),
+            wait=wait_exponential_jitter(initial=0.2, max=self.patience.longest_pause, jitter=0.2),
+            stop=self._out_of_patience,
+            sleep=self._pause,
+            reraise=True,
+        )
+
+        async def once() -> T:
+            return await send()  # tenacity tells an async function by its definition, and `send` may be a lambda
+
+        try:
+            return await retrying(once)
+        except (NotSent, Throttled) as error:
+            raise TemporaryTrouble(
+                f"{what}: the {self.name} did not answer for {self.patience.seconds:.0f} s.",
+                "Run the same command again when it is back.",
+            ) from error
+        except CallError as error:
+            if repeat is Repeat.ONCE and not error.definite:
+                raise Unsure(error.problem, cause=error.cause, status=error.status) from error
+            raise
+
+    async def _pause(self, seconds: float) -> None:
+        self.traffic.retries += 1
+        await self.sleep(seconds)
+
+    def _out_of_patience(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, BadReply) or _is_internal(error):
+            return state.attempt_number >= self.patience.fault_tries
+        return (state.seconds_since_start or 0.0) >= self.patience.seconds
+
+    def _named(self, method: str, path: str) -> str:
+        return f"{self.name} {method} {path}"
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.http.aclose()
+
+
+def _worth_repeating(error: BaseException, repeat: Repeat) -> bool:
+    if not isinstance(error, CallError) or not error.worth_repeating:
+        return False
+    return repeat is Repeat.SAFE or error.definite
+
+
+def _is_internal(error: BaseException | None) -> bool:
+    return isinstance(error, ServerFault) and error.status == httpx.codes.INTERNAL_SERVER_ERROR
+
+
+def _listed(params: Params | None) -> list[tuple[str, str | int | float | bool | None]] | None:
+    if params is None:
+        return None
+    return list(params.items()) if isinstance(params, Mapping) else list(params)
+
+
+def _decoded(response: httpx.Response, reply: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(response.content, type=reply)
+    except msgspec.DecodeError as error:
+        kind = response.headers.get("content-type", "no content type")
+        raise BadReply(f"{what}: the reply is not what MLflow sends ({kind}; {error}).") from error

@@ -1,0 +1,125 @@
+"""What a reply of a server means, as one of the errors of `bulkexim.errors`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+import msgspec
+
+from bulkexim.errors import (
+    AlreadyExists,
+    CallError,
+    FatalError,
+    Lost,
+    NoSuchEndpoint,
+    NotFound,
+    RacingDuplicate,
+    Refused,
+    ServerFault,
+    Throttled,
+)
+
+HTTP_OK = range(200, 300)
+HTTP_REDIRECT = range(300, 400)
+_TEXT_LIMIT = 300
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """MLflow's error body (``mlflow.exceptions.MlflowException.serialize_as_json``)."""
+
+    error_code: str | int = ""
+    message: str = ""
+
+
+def raise_for_reply(response: httpx.Response, what: str) -> None:
+    """Raise what the reply means; return when it is a success. ``what`` names the call in the sentence.
+
+    :raises FatalError: the login was refused, the server redirects, or a part of it is switched off
+    :raises CallError: any other reply that is not a success; the subclass carries the policy
+    """
+    status = response.status_code
+    if status in HTTP_OK:
+        return
+    if status in HTTP_REDIRECT:
+        target = httpx.URL(response.headers.get("location", "")).copy_with(userinfo=b"", query=None)
+        raise FatalError(f"{what}: the server redirects to {target}.", "Give that address itself; none is followed.")
+    body = _error_body(response.content)
+    text = f"{what}: {_sentence(response, body)}"
+    if status == httpx.codes.UNAUTHORIZED:
+        raise FatalError(f"{what}: the login was refused.", "Check the user name and password, or the token.")
+    if body is None and status == httpx.codes.FORBIDDEN and "Invalid Host header" in response.text:
+        raise FatalError(
+            f"{what}: the server does not accept this host name.",
+            "Start it with --allowed-hosts, or use an address that it allows.",
+        )
+    if _is_switched_off(response, body):
+        raise FatalError(text, "The server was started without this part.")
+    raise _call_error(response, body, text)
+
+
+def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> CallError:
+    status = response.status_code
+    code = str(body.error_code) if body else ""
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Throttled(text, status=status, retry_after=_retry_after(response))
+    if status == httpx.codes.SERVICE_UNAVAILABLE and (code == "TEMPORARILY_UNAVAILABLE" or _retry_after(response)):
+        return Throttled(text, status=status, retry_after=_retry_after(response))
+    if status == httpx.codes.REQUEST_TIMEOUT:
+        return Lost(text, status=status)
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return ServerFault(text, status=status)
+    if body is None and status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+        return NoSuchEndpoint(text, status=status)
+    if code == "RESOURCE_ALREADY_EXISTS":
+        return AlreadyExists(text, status=status, cause=code)
+    if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+        return NotFound(text, status=status, cause=code)
+    if code == "BAD_REQUEST" and body and re.search(r"IntegrityError|UNIQUE constraint|UniqueViolation", body.message):
+        return RacingDuplicate(text, status=status, cause="duplicate")
+    return Refused(text, status=status, cause=code or f"HTTP {status}")
+
+
+def _error_body(content: bytes) -> ErrorBody | None:
+    try:
+        body = msgspec.json.decode(content, type=ErrorBody)
+    except msgspec.DecodeError:
+        return None
+    return body if body.error_code else None
+
+
+def _is_switched_off(response: httpx.Response, body: ErrorBody | None) -> bool:
+    if body is not None:
+        return body.error_code == "FEATURE_DISABLED"
+    return response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "disabled" in response.text.lower()
+
+
+def _sentence(response: httpx.Response, body: ErrorBody | None) -> str:
+    if body is not None:
+        return f"{body.error_code}: {_shortened(body.message)} (HTTP {response.status_code})"
+    kind = response.headers.get("content-type", "")
+    said = "" if "html" in kind else _shortened(response.text)
+    return f"HTTP {response.status_code} {said}".rstrip()
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT_LIMIT else line[:_TEXT_LIMIT] + "…"
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
+    value = response.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

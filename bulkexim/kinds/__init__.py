@@ -1,0 +1,1 @@
+"""The meaning: one file for each MLflow entity."""

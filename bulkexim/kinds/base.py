@@ -1,0 +1,139 @@
+"""What the engine knows of a kind of object: how it is listed, read, created, filled, found again and sealed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from bulkexim.ids import DestinationId, SourceId
+from bulkexim.ledger.schema import Row, State
+
+V = TypeVar("V")
+P = TypeVar("P")
+
+
+class Remark(NamedTuple):
+    """Something of an object that MLflow's API cannot carry: what it is, and what became of it."""
+
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft(Generic[P]):
+    """One object of the source, translated to what should stand at the destination (``value``).
+
+    ``lane`` is the key of objects that must be moved one after the other. ``waits`` says that a reference points to
+    an object which may still come. ``digest`` covers everything that would be written. ``growing`` says that the
+    source may add to it in ways which the digest does not show.
+    """
+
+    id: SourceId
+    name: str
+    value: P
+    digest: str
+    src_location: str = ""
+    lane: str | None = None
+    waits: bool = False
+    growing: bool = False
+    remarks: tuple[Remark, ...] = ()
+    written: str = ""
+
+
+class Placed(NamedTuple):
+    """An object at the destination: its id and its artifact root (a URI, or nothing)."""
+
+    id: DestinationId
+    location: str = ""
+
+
+class Filled(NamedTuple):
+    """What filling an object brought: bytes of artifacts, and what could not be carried."""
+
+    bytes: int = 0
+    remarks: tuple[Remark, ...] = ()
+
+
+class Recovered(NamedTuple):
+    """An object of this migration, recognised at the destination by its marker."""
+
+    src_id: SourceId
+    name: str
+    dst_id: DestinationId
+    location: str
+    digest: str
+
+
+class Estimate(NamedTuple):
+    """What moving objects would take: requests at either end, and bytes of artifacts."""
+
+    src_requests: float = 0.0
+    dst_requests: float = 0.0
+    files: int = 0
+    bytes: int = 0
+
+    def plus(self, other: Estimate) -> Estimate:
+        """Return the sum of two estimates."""
+        return Estimate(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+class Kind(ABC, Generic[V, P]):
+    """One kind of MLflow object, between two ends: ``V`` is what the source holds, ``P`` its translation.
+
+    The engine calls, for each object: `create` (once, its intent being durable), `fill` (repeatable) and `seal`
+    (repeatable, last). A call raises `bulkexim.errors.ObjectError` when this object cannot be moved.
+    """
+
+    #: MLflow's word for the kind, as it stands in ledger, logs and reports.
+    name: ClassVar[str]
+    #: Objects that are read together and moved at once.
+    window: ClassVar[int] = 100
+    #: Objects of this kind hold others and are sealed when those are there.
+    container: ClassVar[bool] = False
+    #: The state to which a pass brings its objects; a later pass goes on from there.
+    until: ClassVar[State] = State.SEALED
+
+    @abstractmethod
+    def pages(self) -> AsyncIterator[Sequence[V]]:
+        """Yield the selected objects of the source, in an order in which they can be moved."""
+
+    @abstractmethod
+    async def drafts(self, values: Sequence[V], *, final: bool) -> Sequence[Draft[P]]:
+        """Translate objects; when ``final``, a reference that is still open will never be closed."""
+
+    @abstractmethod
+    async def find(self, draft: Draft[P], mark: str) -> Placed | None:
+        """Look at the destination for the object with the marker ``mark``."""
+
+    @abstractmethod
+    async def create(self, draft: Draft[P], mark: str) -> Placed:
+        """Create the object with its marker, or adopt one of that name where names are unique.
+
+        :raises Unsure: the call may have been carried out
+        """
+
+    @abstractmethod
+    async def fill(self, draft: Draft[P], row: Row, details: Any, *, fresh: bool) -> Filled:
+        """Write everything that `create` does not; ``fresh`` says that nothing but `create` was ever called."""
+
+    @abstractmethod
+    async def seal(self, draft: Draft[P], row: Row) -> None:
+        """Write what makes the object complete; ``row.written`` says what was written the last time."""
+
+    @abstractmethod
+    def recover(self) -> AsyncIterator[Sequence[Recovered]]:
+        """Yield objects that an earlier run brought to the destination, recognised by their markers."""
+
+    @abstractmethod
+    async def estimate(self, drafts: Sequence[Draft[P]]) -> Estimate:
+        """Say what moving these objects would take; reads what it must, writes nothing."""
+
+    async def details(self, drafts: Sequence[Draft[P]]) -> Any:
+        """Read, for a window of objects together, what `fill` needs; nothing by default."""
+        return None
+
+    async def total(self) -> int | None:
+        """Return how many objects `pages` will yield, where that is cheap to know."""
+        return None

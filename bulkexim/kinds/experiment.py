@@ -1,0 +1,215 @@
+"""Experiments: found again by name, sealed (and deleted, where they are deleted at the source) after their runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from bulkexim.errors import AlreadyExists, ObjectError
+from bulkexim.ends.server import Server
+from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.scope import Pair, renamed
+from bulkexim.kinds.wire import (
+    Tag,
+    as_dicts,
+    content_digest,
+    gone,
+    key_list,
+    marks,
+    provenance,
+    tag_value,
+    users_tags,
+)
+from bulkexim.ledger.schema import Row, State
+
+PAGE = 1000
+SOURCE_TAG = "bulkexim.source.experiment_id"
+
+
+class Experiment(msgspec.Struct, frozen=True):
+    """``experiments/search``; times are in milliseconds since the epoch."""
+
+    experiment_id: SourceId
+    name: str
+    artifact_location: str = ""
+    lifecycle_stage: str = "active"
+    creation_time: int | None = None
+    last_update_time: int | None = None
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the experiment is in the bin."""
+        return self.lifecycle_stage == "deleted"
+
+
+class _Page(msgspec.Struct, frozen=True):
+    experiments: tuple[Experiment, ...] = ()
+    next_page_token: str | None = None
+
+
+class _One(msgspec.Struct, frozen=True):
+    experiment: Experiment
+
+
+class _New(msgspec.Struct, frozen=True):
+    experiment_id: DestinationId
+
+
+async def experiments(server: Server, view: str, query: str = "") -> AsyncIterator[Sequence[Experiment]]:
+    """Yield the experiments of a server, oldest id first; ``view`` is ACTIVE_ONLY or ALL."""
+    body = {"max_results": PAGE, "view_type": view, "order_by": ["experiment_id ASC"], "filter": query}
+    async for page in server.search("experiments/search", body, _Page, lambda page: page.next_page_token):
+        yield page.experiments
+
+
+async def experiment(server: Server, experiment_id: str) -> Experiment:
+    """Return one experiment, deleted or not (``experiments/get``)."""
+    return (await server.get("experiments/get", _One, {"experiment_id": experiment_id})).experiment
+
+
+class ExperimentKind(Kind[Experiment, Experiment]):
+    """The experiments of a scope."""
+
+    name: ClassVar[str] = "experiment"
+    container: ClassVar[bool] = True
+
+    def __init__(self, pair: Pair, selected: Sequence[Experiment]) -> None:
+        self._pair = pair
+        self._selected = selected
+
+    async def pages(self) -> AsyncIterator[Sequence[Experiment]]:
+        for start in range(0, len(self._selected), PAGE):
+            yield self._selected[start : start + PAGE]
+
+    async def total(self) -> int:
+        return len(self._selected)
+
+    async def drafts(self, values: Sequence[Experiment], *, final: bool) -> Sequence[Draft[Experiment]]:
+        del final
+        return [self._draft(value) for value in values]
+
+    def _draft(self, value: Experiment) -> Draft[Experiment]:
+        tags = users_tags(value.tags)
+        name = renamed(self._pair.settings.experiment_renames, value.name)
+        return Draft(
+            id=value.experiment_id,
+            name=name,
+            value=value,
+            digest=content_digest(name, tags, value.lifecycle_stage),
+            src_location=value.artifact_location,
+            written=key_list(tag.key for tag in tags),
+        )
+
+    def _tags(self, draft: Draft[Experiment], mark: str) -> list[Tag]:
+        value = draft.value
+        kept = {
+            "experiment_id": value.experiment_id,
+            "creation_time": value.creation_time,
+            "artifact_location": value.artifact_location,
+        }
+        return [*users_tags(value.tags), *provenance(kept), *marks(mark, draft.digest)]
+
+    async def find(self, draft: Draft[Experiment], mark: str) -> Placed | None:
+        body = {"max_results": 1, "view_type": "ALL", "filter": f"tags.`{MARKER_TAG}` = '{mark}'"}
+        page = await self._pair.destination.post("experiments/search", body, _Page)
+        return next((_placed(found) for found in page.experiments), None)
+
+    async def create(self, draft: Draft[Experiment], mark: str) -> Placed:
+        # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
+        body = {"name": draft.name, "tags": as_dicts(self._tags(draft, mark))}
+        destination = self._pair.destination
+        try:
+            created = await destination.post("experiments/create", body, _New)
+        except AlreadyExists:
+            existing = (await destination.get("experiments/get-by-name", _One, {"experiment_name": draft.name})).experiment
+            return await self._adopted(draft, existing, mark)
+        return _placed(await experiment(destination, created.experiment_id))
+
+    async def _adopted(self, draft: Draft[Experiment], existing: Experiment, mark: str) -> Placed:
+        ours = tag_value(existing.tags, MARKER_TAG) == mark
+        if existing.deleted and not ours:
+            raise ObjectError(
+                "name taken",
+                f"The destination has a deleted experiment {draft.name!r}.",
+                "Restore it, remove it for good (mlflow gc), or give another name with --experiment-rename-file.",
+            )
+        if not ours:
+            await self._write_tags(DestinationId(existing.experiment_id), self._tags(draft, mark), existing.tags)
+        return _placed(existing)
+
+    async def fill(self, draft: Draft[Experiment], row: Row, details: Any, *, fresh: bool) -> Filled:
+        if fresh or row.dst_id is None:
+            return Filled()
+        existing = await experiment(self._pair.destination, row.dst_id)
+        if existing.deleted:
+            await restore(self._pair.destination, row.dst_id)
+        mark = tag_value(existing.tags, MARKER_TAG) or marker(self._pair.source.identity, self.name, draft.id)
+        await self._write_tags(row.dst_id, self._tags(draft, mark), existing.tags)
+        for key in gone(row.written, (tag.key for tag in draft.value.tags)):
+            body = {"experiment_id": row.dst_id, "key": key}
+            if tag_value(existing.tags, key):
+                await self._pair.destination.send("POST", "experiments/delete-experiment-tag", body)
+        if existing.name != draft.name:
+            body = {"experiment_id": row.dst_id, "new_name": draft.name}
+            await self._pair.destination.send("POST", "experiments/update", body)
+        return Filled()
+
+    async def _write_tags(self, dst_id: DestinationId, tags: Sequence[Tag], existing: Sequence[Tag]) -> None:
+        held = {(tag.key, tag.value) for tag in existing}
+        for tag in tags:
+            if (tag.key, tag.value) not in held:
+                body = {"experiment_id": dst_id, "key": tag.key, "value": tag.value}
+                await self._pair.destination.send("POST", "experiments/set-experiment-tag", body)
+
+    async def seal(self, draft: Draft[Experiment], row: Row) -> None:
+        if not draft.value.deleted or row.dst_id is None:
+            return
+        existing = await experiment(self._pair.destination, row.dst_id)
+        if tag_value(existing.tags, SOURCE_TAG) != draft.id or existing.name == "Default":
+            raise ObjectError(
+                "not ours to delete",
+                f"Experiment {draft.name!r} is deleted at the source, but the destination had one of that name before.",
+                "Give it another name with --experiment-rename-file.",
+            )
+        if not existing.deleted:
+            await self._pair.destination.send("POST", "experiments/delete", {"experiment_id": row.dst_id})
+
+    async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
+        query = f"tags.`{MARKER_TAG}` LIKE '%'"
+        async for page in experiments(self._pair.destination, "ALL", query):
+            yield [
+                Recovered(SourceId(src_id), found.name, DestinationId(found.experiment_id), found.artifact_location, "")
+                for found in page
+                if (src_id := tag_value(found.tags, SOURCE_TAG))
+                and tag_value(found.tags, MARKER_TAG) == marker(self._pair.source.identity, self.name, src_id)
+            ]
+
+    async def estimate(self, drafts: Sequence[Draft[Experiment]]) -> Estimate:
+        deletions = sum(draft.value.deleted for draft in drafts)
+        return Estimate(0, 2 * len(drafts) + 2 * deletions)
+
+
+async def reopened(pair: Pair, rows: Sequence[Row]) -> None:
+    """Restore deleted experiments at the destination into which something is to be written again."""
+    for row in rows:
+        if row.state is State.SEALED and row.dst_id is not None:
+            existing = await experiment(pair.destination, row.dst_id)
+            if existing.deleted:
+                await pair.ledger.unsealed(ExperimentKind.name, row.src_id)
+                await restore(pair.destination, row.dst_id)
+
+
+async def restore(server: Server, experiment_id: DestinationId) -> None:
+    """Take an experiment out of the bin (``experiments/restore``; all its runs become active)."""
+    await server.send("POST", "experiments/restore", {"experiment_id": experiment_id})
+
+
+def _placed(found: Experiment) -> Placed:
+    return Placed(DestinationId(found.experiment_id), found.artifact_location)
+
+
+__all__ = ["Experiment", "ExperimentKind", "experiment", "experiments", "reopened"]

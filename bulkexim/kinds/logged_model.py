@@ -1,0 +1,291 @@
+"""Logged models (MLflow 3): created after the runs they came from, before the runs that measured them are filled.
+
+Their metrics are part of the metric stream of a run; the links are kept in the ledger until that run is filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+from bulkexim.artifacts.copier import Copier
+from bulkexim.ends.server import Server
+from bulkexim.errors import NotFound, ObjectError
+from bulkexim.http.client import Repeat
+from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
+from bulkexim.kinds.files import Root, copy_files, count_files
+from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone, key_list, marks, provenance, tag_value, users_tags
+from bulkexim.ledger.schema import Row
+
+PAGE = 100
+SOURCE_TAG = "bulkexim.source.model_id"
+#: Written by the destination itself when a version is registered (``mlflow.modelVersions``).
+REGENERATED = frozenset({"mlflow.modelVersions"})
+READY, FAILED = "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"
+EXPERIMENTS_AT_ONCE = 500
+
+
+class ModelMetric(msgspec.Struct, frozen=True, gc=False):
+    """A metric point of a logged model, with the run that measured it; NaN reads 0.0 here."""
+
+    key: str
+    value: float | str = 0.0
+    timestamp: int = 0
+    step: int = 0
+    run_id: SourceId = SourceId("")
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """``LoggedModel.info``; times are in milliseconds since the epoch."""
+
+    model_id: SourceId
+    experiment_id: SourceId
+    name: str = ""
+    creation_timestamp_ms: int | None = None
+    artifact_uri: str = ""
+    status: str = "LOGGED_MODEL_PENDING"
+    status_message: str = ""
+    creator_id: str | int | None = None
+    model_type: str = ""
+    source_run_id: SourceId = SourceId("")
+    tags: tuple[Tag, ...] = ()
+
+
+class ModelData(msgspec.Struct, frozen=True):
+    """``LoggedModel.data``."""
+
+    params: tuple[Tag, ...] = ()
+    metrics: tuple[ModelMetric, ...] = ()
+
+
+class LoggedModel(msgspec.Struct, frozen=True):
+    """One logged model of the source."""
+
+    info: ModelInfo
+    data: ModelData = ModelData()
+    deleted: bool = False
+
+
+class _Page(msgspec.Struct, frozen=True):
+    models: tuple[LoggedModel, ...] = ()
+    next_page_token: str | None = None
+
+
+class _One(msgspec.Struct, frozen=True):
+    model: LoggedModel
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """A logged model translated."""
+
+    model: LoggedModel
+    experiment: DestinationId | None
+    run: DestinationId | None
+    tags: tuple[Tag, ...]
+
+
+async def logged_models(
+    server: Server, experiment_ids: Sequence[str], query: str = "", page: int = PAGE
+) -> AsyncIterator[Sequence[LoggedModel]]:
+    """Yield the logged models of some experiments, oldest first (deleted ones never show in a search)."""
+    body: dict[str, Any] = {
+        "experiment_ids": list(experiment_ids),
+        "max_results": page,
+        "order_by": [{"field_name": "creation_timestamp", "ascending": True}],
+    }
+    if query:
+        body["filter"] = query
+    async for found in server.search("logged-models/search", body, _Page, lambda reply: reply.next_page_token):
+        yield found.models
+
+
+class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
+    """The logged models of some experiments, or named ones."""
+
+    name: ClassVar[str] = "logged_model"
+
+    def __init__(
+        self, pair: Pair, copier: Copier, selected: Sequence[Experiment], *, only: Sequence[SourceId] | None = None
+    ) -> None:
+        self._pair = pair
+        self._copier = copier
+        self._experiments = [found.experiment_id for found in selected]
+        self._deleted_experiments = {found.experiment_id for found in selected if found.deleted}
+        self._only = only
+
+    async def pages(self) -> AsyncIterator[Sequence[LoggedModel]]:
+        if self._only is not None:
+            for model_id in self._only:
+                yield [await get_logged_model(self._pair.source, model_id)]
+            return
+        for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
+            chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]
+            async for page in logged_models(self._pair.source, chunk):
+                yield page
+
+    async def drafts(self, values: Sequence[LoggedModel], *, final: bool) -> Sequence[Draft[ModelPlan]]:
+        del final
+        ledger = self._pair.ledger
+        experiments = await ledger.rows(ExperimentKind.name, {model.info.experiment_id for model in values})
+        runs = await ledger.rows("run", {model.info.source_run_id for model in values if model.info.source_run_id})
+        return [self._draft(model, experiments, runs) for model in values]
+
+    def _draft(
+        self, model: LoggedModel, experiments: dict[SourceId, Row], runs: dict[SourceId, Row]
+    ) -> Draft[ModelPlan]:
+        info = model.info
+        tags = [tag for tag in users_tags(info.tags) if tag.key not in REGENERATED]
+        remarks = []
+        kept: dict[str, object] = {
+            "model_id": info.model_id,
+            "creation_timestamp": info.creation_timestamp_ms,
+            "status_message": info.status_message,
+            "creator_id": info.creator_id,
+        }
+        run = runs.get(info.source_run_id)
+        if info.source_run_id and (run is None or run.dst_id is None):
+            kept["run_id"] = info.source_run_id
+            remarks.append(Remark("source run of a logged model not there", f"{info.source_run_id}, kept as a tag"))
+        experiment = experiments.get(info.experiment_id)
+        plan = ModelPlan(
+            model=model,
+            experiment=experiment.dst_id if experiment else None,
+            run=run.dst_id if run else None,
+            tags=(*tags, *provenance(kept)),
+        )
+        return Draft(
+            id=info.model_id,
+            name=info.name,
+            value=plan,
+            digest=content_digest(info, model.data, model.deleted, plan.run, plan.tags, self._pair.settings.artifacts),
+            src_location=info.artifact_uri,
+            growing=info.status not in (READY, FAILED),
+            remarks=tuple(remarks),
+            written=key_list(tag.key for tag in tags),
+        )
+
+    async def find(self, draft: Draft[ModelPlan], mark: str) -> Placed | None:
+        if draft.value.experiment is None:
+            return None
+        query = f"tags.`{MARKER_TAG}` = '{mark}'"
+        async for page in logged_models(self._pair.destination, [draft.value.experiment], query, page=1):
+            for model in page:
+                return _placed(model)
+        return None
+
+    async def create(self, draft: Draft[ModelPlan], mark: str) -> Placed:
+        plan, info = draft.value, draft.value.model.info
+        if plan.experiment is None:
+            raise ObjectError("experiment not moved", f"The experiment {info.experiment_id} of this model was not moved.")
+        if info.experiment_id in self._deleted_experiments:
+            rows = await self._pair.ledger.rows(ExperimentKind.name, [info.experiment_id])
+            await reopened(self._pair, list(rows.values()))
+        body = {
+            "experiment_id": plan.experiment,
+            "name": info.name,
+            "model_type": info.model_type,
+            "source_run_id": plan.run,
+            "params": as_dicts(plan.model.data.params),
+            "tags": as_dicts([*plan.tags, *marks(mark, draft.digest)]),
+        }
+        body = {key: value for key, value in body.items() if value not in ("", None, [])}
+        created = await self._pair.destination.post("logged-models", body, _One, Repeat.ONCE)
+        return _placed(created.model)
+
+    async def fill(self, draft: Draft[ModelPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
+        plan, destination = draft.value, self._pair.destination
+        info = plan.model.info
+        await self._pair.ledger.linked(_links(plan.model))
+        if not fresh:
+            await self._refresh(draft, row)
+        if not self._pair.settings.artifacts or plan.model.deleted:
+            return Filled()
+        ids = {draft.id: row.dst_id or ""} | ({info.source_run_id: plan.run} if plan.run else {})
+        source = Root(info.artifact_uri, model_id=draft.id)
+        return await copy_files(self._pair, self._copier, source, Root(row.dst_location, model_id=row.dst_id), ids)
+
+    async def _refresh(self, draft: Draft[ModelPlan], row: Row) -> None:
+        destination, plan = self._pair.destination, draft.value
+        existing = await get_logged_model(destination, row.dst_id or "")
+        mark = marker(self._pair.source.identity, self.name, draft.id)
+        tags = as_dicts([*plan.tags, *marks(mark, draft.digest)])
+        await destination.send("PATCH", f"logged-models/{row.dst_id}/tags", {"model_id": row.dst_id, "tags": tags})
+        for key in gone(row.written, (tag.key for tag in plan.tags)):
+            if tag_value(existing.info.tags, key):
+                await destination.send("DELETE", f"logged-models/{row.dst_id}/tags/{key}", None)
+        held = {param.key for param in existing.data.params}
+        missing = [param for param in plan.model.data.params if param.key not in held]
+        if missing:
+            body = {"model_id": row.dst_id, "params": as_dicts(missing)}
+            await destination.send("POST", f"logged-models/{row.dst_id}/params", body)
+
+    async def seal(self, draft: Draft[ModelPlan], row: Row) -> None:
+        status = draft.value.model.info.status
+        path = f"logged-models/{row.dst_id}"
+        if status in (READY, FAILED):
+            await self._pair.destination.send("PATCH", path, {"model_id": row.dst_id, "status": status})
+        if draft.value.model.deleted:
+            await self._pair.destination.send("DELETE", path, None)
+
+    async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
+        known = await self._pair.ledger.placed(ExperimentKind.name)
+        for start in range(0, len(known), EXPERIMENTS_AT_ONCE):
+            async for page in logged_models(self._pair.destination, known[start : start + EXPERIMENTS_AT_ONCE]):
+                yield [found for model in page if (found := self._recovered(model)) is not None]
+
+    def _recovered(self, model: LoggedModel) -> Recovered | None:
+        info = model.info
+        src_id = SourceId(tag_value(info.tags, SOURCE_TAG))
+        if tag_value(info.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
+            return None
+        # Without a digest the model is filled again, and with it the links of its metrics come back.
+        return Recovered(src_id, info.name, DestinationId(info.model_id), info.artifact_uri, "")
+
+    async def estimate(self, drafts: Sequence[Draft[ModelPlan]]) -> Estimate:
+        estimate = Estimate()
+        for draft in drafts:
+            info = draft.value.model.info
+            estimate = estimate.plus(Estimate(0, 1 + (info.status in (READY, FAILED))))
+            if self._pair.settings.artifacts:
+                estimate = estimate.plus(await count_files(self._pair, Root(info.artifact_uri, model_id=draft.id)))
+        return estimate
+
+
+async def get_logged_model(server: Server, model_id: str) -> LoggedModel:
+    """Return one logged model; a deleted one too where the server can (MLflow 3.7 and later)."""
+    path = f"logged-models/{model_id}"
+    try:
+        return (await server.get(path, _One)).model
+    except NotFound:
+        found = (await server.get(path, _One, {"allow_deleted": "true"})).model
+        return msgspec.structs.replace(found, deleted=True)
+
+
+def _links(model: LoggedModel) -> list[tuple[object, ...]]:
+    return [
+        (
+            metric.run_id,
+            metric.key,
+            metric.timestamp,
+            metric.step,
+            model.info.model_id,
+            float(metric.value),
+            metric.dataset_name,
+            metric.dataset_digest,
+        )
+        for metric in model.data.metrics
+        if metric.run_id
+    ]
+
+
+def _placed(model: LoggedModel) -> Placed:
+    return Placed(DestinationId(model.info.model_id), model.info.artifact_uri)

@@ -1,0 +1,244 @@
+"""Model versions: one serial lane for each model, so that every version keeps its own number."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+from bulkexim.errors import CallError, ObjectError
+from bulkexim.http.client import Repeat
+from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.registered_model import RegisteredModelKind
+from bulkexim.kinds.scope import Pair, chosen
+from bulkexim.kinds.version_source import Origin, Sources
+from bulkexim.kinds.version_values import GAP_TAG, ModelVersion, model_versions, versions_of
+from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone, key_list, marks, provenance, tag_value, users_tags
+from bulkexim.ledger.schema import Row
+
+SOURCE_TAG = "bulkexim.source.version"
+#: Stands in a number that was deleted at the source until the next version is there.
+GAP_SOURCE = "s3://bulkexim/gap"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPlan:
+    """A version translated; ``model`` is the name at the destination, where the model was moved."""
+
+    version: ModelVersion
+    model: str | None
+    origin: Origin
+    tags: tuple[Tag, ...]
+
+
+class _One(msgspec.Struct, frozen=True):
+    model_version: ModelVersion
+
+
+class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
+    """The versions of the selected models."""
+
+    name: ClassVar[str] = "model_version"
+
+    def __init__(self, pair: Pair, models: RegisteredModelKind) -> None:
+        self._pair = pair
+        self._models = models
+        self._sources = Sources(pair)
+        #: Highest number at the destination, placeholders included, by model.
+        self._highest: dict[str, int] = {}
+
+    async def pages(self) -> AsyncIterator[Sequence[ModelVersion]]:
+        patterns = self._pair.settings.models
+        async for page in model_versions(self._pair.source):
+            rows = await self._pair.ledger.rows(RegisteredModelKind.name, {SourceId(found.name) for found in page})
+            # A version whose model was not listed is a prompt's: those are counted elsewhere.
+            yield [found for found in page if SourceId(found.name) in rows and chosen(patterns, found.name)]
+
+    async def drafts(self, values: Sequence[ModelVersion], *, final: bool) -> Sequence[Draft[VersionPlan]]:
+        models = await self._pair.ledger.rows(RegisteredModelKind.name, {SourceId(value.name) for value in values})
+        origins = await self._sources.of(values, final=final)
+        return [self._draft(value, models, origins[value.id]) for value in values]
+
+    def _draft(self, value: ModelVersion, models: dict[SourceId, Row], origin: Origin) -> Draft[VersionPlan]:
+        tags = users_tags(value.tags)
+        remarks = list(origin.remarks)
+        kept: dict[str, object] = {
+            "version": value.version,
+            "name": value.name,
+            "creation_timestamp": value.creation_timestamp,
+            "last_updated_timestamp": value.last_updated_timestamp,
+            "user_id": value.user_id,
+            "source": value.source,
+        }
+        if value.run_id and value.run_id != origin.run_id:
+            kept["run_id"] = value.run_id
+        if value.status != "READY":
+            kept |= {"status": value.status, "status_message": value.status_message}
+            remarks.append(Remark("version status", f"{value.status}, kept as a tag"))
+        model = models.get(SourceId(value.name))
+        plan = VersionPlan(value, model.dst_id if model else None, origin, (*tags, *provenance(kept)))
+        # The tag of the time of change is not content: it moves with every alias.
+        content = (value.current_stage, value.description, value.run_link, tags, origin.source, origin.run_id)
+        return Draft(
+            id=value.id,
+            name=f"{plan.model or value.name} version {value.version}",
+            value=plan,
+            digest=content_digest(*content),
+            src_location=value.source,
+            lane=value.name,
+            waits=origin.waits,
+            remarks=tuple(remarks),
+            written=key_list(tag.key for tag in tags),
+        )
+
+    async def find(self, draft: Draft[VersionPlan], mark: str) -> Placed | None:
+        model = _moved(draft)
+        found = await self._numbers(model)
+        return next((_placed(version) for version in found if tag_value(version.tags, MARKER_TAG) == mark), None)
+
+    async def _numbers(self, model: str) -> list[ModelVersion]:
+        found = await versions_of(self._pair.destination, model)
+        self._highest[model] = found[-1].number if found else 0
+        return found
+
+    async def create(self, draft: Draft[VersionPlan], mark: str) -> Placed:
+        plan, model = draft.value, _moved(draft)
+        wanted = plan.version.number
+        if plan.origin.problem is not None:
+            raise plan.origin.problem
+        if model not in self._highest:
+            if model in self._models.born:
+                self._highest[model] = 0
+            else:
+                await self._numbers(model)
+        if self._highest[model] >= wanted:
+            raise ObjectError(
+                "version number taken",
+                f"The destination has version {self._highest[model]} of {model!r} already, so {wanted} cannot be given.",
+                "Remove what others registered there, or give the model another name with --model-rename-file.",
+            )
+        gaps = [await self._fill_gap(model, number, mark) for number in range(self._highest[model] + 1, wanted)]
+        created = await self._post(model, plan, [*plan.tags, *marks(mark, draft.digest)])
+        if created.number != wanted:
+            await self._delete(model, created.version)
+            raise _number_lost(model, wanted, created.version)
+        for gap in gaps:
+            await self._delete(model, gap)
+        return _placed(created)
+
+    async def _post(self, model: str, plan: VersionPlan | None, tags: Sequence[Tag]) -> ModelVersion:
+        body: dict[str, Any] = {"name": model, "source": GAP_SOURCE, "tags": as_dicts(tags)}
+        if plan is not None:
+            body |= {
+                "source": plan.origin.source,
+                "run_id": plan.origin.run_id,
+                "model_id": plan.origin.model_id,
+                "run_link": plan.version.run_link,
+                "description": plan.version.description,
+            }
+        body = {key: value for key, value in body.items() if value not in ("", None)}
+        try:
+            reply = await self._pair.destination.post("model-versions/create", body, _One, Repeat.ONCE)
+        except CallError:
+            self._highest.pop(model, None)
+            raise
+        self._highest[model] = reply.model_version.number
+        return reply.model_version
+
+    async def _fill_gap(self, model: str, number: int, mark: str) -> str:
+        """Take a number that was deleted at the source, so that the next one is right."""
+        created = await self._post(model, None, [Tag(GAP_TAG, mark)])
+        if created.number != number:
+            await self._delete(model, created.version)
+            raise _number_lost(model, number, created.version)
+        return created.version
+
+    async def _delete(self, model: str, version: str) -> None:
+        await self._pair.destination.send("DELETE", "model-versions/delete", {"name": model, "version": version})
+
+    async def fill(self, draft: Draft[VersionPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
+        version = draft.value.version
+        model, number = _named(row)
+        stage = "None"
+        if not fresh:
+            stage = await self._refresh(draft, row, model, number)
+        if version.current_stage != stage:
+            body = {"name": model, "version": number, "stage": version.current_stage, "archive_existing_versions": False}
+            await self._pair.destination.send("POST", "model-versions/transition-stage", body)
+        return Filled()
+
+    async def _refresh(self, draft: Draft[VersionPlan], row: Row, model: str, number: str) -> str:
+        """Write what `create` would have written, remove placeholders that an interruption left; return the stage."""
+        destination = self._pair.destination
+        found = await self._numbers(model)
+        existing = next((version for version in found if version.version == number), None)
+        if existing is None:
+            raise ObjectError("gone at the destination", f"Version {number} of {model!r} was deleted at the destination.")
+        for version in found:
+            if tag_value(version.tags, GAP_TAG) and version.number < existing.number:
+                await self._delete(model, version.version)
+        if existing.description != draft.value.version.description:
+            body = {"name": model, "version": number, "description": draft.value.version.description}
+            await destination.send("PATCH", "model-versions/update", body)
+        held = {(tag.key, tag.value) for tag in existing.tags}
+        mark = marker(self._pair.source.identity, self.name, draft.id)
+        for tag in (*draft.value.tags, *marks(mark, draft.digest)):
+            if (tag.key, tag.value) not in held:
+                body = {"name": model, "version": number, "key": tag.key, "value": tag.value}
+                await destination.send("POST", "model-versions/set-tag", body)
+        for key in gone(row.written, (tag.key for tag in draft.value.tags)):
+            if tag_value(existing.tags, key):
+                body = {"name": model, "version": number, "key": key}
+                await destination.send("DELETE", "model-versions/delete-tag", body)
+        return existing.current_stage
+
+    async def seal(self, draft: Draft[VersionPlan], row: Row) -> None:
+        """Nothing is left to do: a version is READY from the start."""
+
+    async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
+        if not self._pair.ledger.known(RegisteredModelKind.name):
+            return
+        async for page in model_versions(self._pair.destination):
+            yield [found for version in page if (found := self._recovered(version)) is not None]
+
+    def _recovered(self, version: ModelVersion) -> Recovered | None:
+        src_id = SourceId(f"{tag_value(version.tags, 'bulkexim.source.name')}/{tag_value(version.tags, SOURCE_TAG)}")
+        if tag_value(version.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
+            return None
+        return Recovered(src_id, f"{version.name} version {version.version}", DestinationId(version.id), "", "")
+
+    async def estimate(self, drafts: Sequence[Draft[VersionPlan]]) -> Estimate:
+        writes = 0
+        last: dict[str, int] = {}
+        for draft in drafts:
+            version = draft.value.version
+            gap = version.number - last.get(version.name, version.number - 1) - 1
+            last[version.name] = version.number
+            writes += 1 + 2 * gap + (version.current_stage != "None")
+        return Estimate(0, writes)
+
+
+def _moved(draft: Draft[VersionPlan]) -> str:
+    if draft.value.model is None:
+        raise ObjectError("model not moved", f"The registered model {draft.value.version.name!r} was not moved.")
+    return draft.value.model
+
+
+def _placed(version: ModelVersion) -> Placed:
+    return Placed(DestinationId(version.id))
+
+
+def _named(row: Row) -> tuple[str, str]:
+    name, _, number = str(row.dst_id).rpartition("/")
+    return name, number
+
+
+def _number_lost(model: str, wanted: int, given: str) -> ObjectError:
+    return ObjectError(
+        "version number not kept",
+        f"The destination gave {model!r} version {given} where {wanted} was due: someone else registers versions there.",
+        "Stop that, or give the model another name with --model-rename-file.",
+    )

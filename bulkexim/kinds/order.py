@@ -1,0 +1,159 @@
+"""The kinds in the order of their dependencies, as the passes of a migration."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bulkexim.artifacts.copier import Copier
+from bulkexim.errors import FatalError, NotFound, UsageError
+from bulkexim.ids import SourceId
+from bulkexim.kinds.base import Kind
+from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments
+from bulkexim.kinds.logged_model import LoggedModelKind, get_logged_model, logged_models
+from bulkexim.kinds.model_version import ModelVersionKind
+from bulkexim.kinds.registered_model import RegisteredModelKind
+from bulkexim.kinds.run import RunKind
+from bulkexim.kinds.run_shells import RunShells
+from bulkexim.kinds.run_values import get_run
+from bulkexim.kinds.scope import Pair, Unmatched, chosen
+from bulkexim.kinds.version_values import model_versions, target
+
+AnyKind = Kind[Any, Any]
+#: Names that ``without`` may hold.
+OPTIONAL = ("logged_model", "registered_model")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What was selected: experiments (all of the source are ``known``), and whether the registry is moved."""
+
+    known: Sequence[Experiment]
+    selected: Sequence[Experiment]
+    registry: bool
+    logged_models: bool
+
+
+async def resolve(pair: Pair) -> Scope:
+    """Find out what the selection means at the source.
+
+    :raises UsageError: it names something that does not exist
+    :raises FatalError: the destination cannot hold something that was selected
+    """
+    settings = pair.settings
+    unknown = sorted(set(settings.without) - set(OPTIONAL))
+    if unknown:
+        raise UsageError(f"--without: {unknown[0]!r} cannot be left out.", f"Possible are: {', '.join(OPTIONAL)}.")
+    known: list[Experiment] = []
+    async for page in experiments(pair.source, "ALL"):
+        known += page
+    tracking = settings.experiments is not None or settings.models is None
+    unmatched = Unmatched("--experiments", set(settings.experiments or ()))
+    for found in known:
+        unmatched.seen(found.name, found.experiment_id)
+    unmatched.check()
+    selected = [
+        found
+        for found in known
+        if tracking
+        and (settings.include_deleted or not found.deleted)
+        and chosen(settings.experiments, found.name, found.experiment_id)
+    ]
+    registry = (settings.models is not None or settings.experiments is None) and "registered_model" not in settings.without
+    return Scope(known, selected, registry, await _moves_logged_models(pair, known))
+
+
+async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:
+    if "logged_model" in pair.settings.without or not pair.source.capabilities.logged_models:
+        return False
+    ids = [found.experiment_id for found in known]
+    present = False
+    for start in range(0, len(ids), 500):
+        async for page in logged_models(pair.source, ids[start : start + 500], page=1):
+            present = bool(page)
+            break
+        if present:
+            break
+    if present and not pair.destination.capabilities.logged_models:
+        raise FatalError(
+            f"The destination is MLflow {pair.destination.capabilities.text} and cannot hold the logged models "
+            "of the source.",
+            "Upgrade it to MLflow 3, or leave them out knowingly with --without logged_model.",
+        )
+    return present
+
+
+async def passes(pair: Pair, copier: Copier, scope: Scope) -> AsyncIterator[Sequence[AnyKind]]:
+    """Yield the kinds in groups; a later group is built when the earlier ones are moved."""
+    yield tracking(pair, copier, scope.selected, logged=scope.logged_models)
+    if not scope.registry:
+        return
+    referenced = await _referenced(pair)
+    if referenced.runs or referenced.models:
+        owners = [found for found in scope.known if found.experiment_id in referenced.experiments]
+        yield tracking(pair, copier, owners, logged=scope.logged_models, only=referenced)
+    registered = RegisteredModelKind(pair)
+    yield [registered, ModelVersionKind(pair, registered)]
+
+
+@dataclass(frozen=True, slots=True)
+class Referenced:
+    """Runs and logged models to which selected versions point, that are not moved yet, and their experiments."""
+
+    runs: Sequence[SourceId]
+    models: Sequence[SourceId]
+    experiments: frozenset[SourceId]
+
+
+def tracking(
+    pair: Pair, copier: Copier, selected: Sequence[Experiment], *, logged: bool, only: Referenced | None = None
+) -> list[AnyKind]:
+    """Return the kinds of the tracking store: experiments, then what they hold."""
+    runs = RunKind(pair, copier, selected, only=only.runs if only else None, with_models=logged)
+    first = ExperimentKind(pair, selected)
+    if not logged:
+        return [first, runs]
+    models = LoggedModelKind(pair, copier, selected, only=only.models if only else None)
+    shells = RunShells(pair, copier, selected, only=only.runs if only else None)
+    shells.models = models
+    return [first, shells, models, runs]
+
+
+async def _referenced(pair: Pair) -> Referenced:
+    """Find runs that no selection brought, although a version needs them: deleted ones, or all with --models."""
+    runs: dict[SourceId, SourceId] = {}
+    models: dict[SourceId, SourceId] = {}
+    async for page in model_versions(pair.source):
+        chosen_ones = [version for version in page if chosen(pair.settings.models, version.name)]
+        wanted_runs = {version.run_id for version in chosen_ones if version.run_id}
+        wanted_models: set[SourceId] = set()
+        for to in (target(version.source) for version in chosen_ones):
+            if to.kind == "run":
+                wanted_runs.add(to.id)
+            elif to.kind == "logged_model":
+                wanted_models.add(to.id)
+        for run_id in await _unknown(pair, "run", wanted_runs):
+            await _find_run(pair, run_id, runs)
+        if "logged_model" not in pair.settings.without:
+            for model_id in await _unknown(pair, "logged_model", wanted_models):
+                await _find_model(pair, model_id, models)
+    return Referenced(sorted(runs), sorted(models), frozenset(runs.values()) | frozenset(models.values()))
+
+
+async def _unknown(pair: Pair, kind: str, ids: set[SourceId]) -> list[SourceId]:
+    return sorted(ids - set(await pair.ledger.rows(kind, ids)))
+
+
+async def _find_run(pair: Pair, run_id: SourceId, found: dict[SourceId, SourceId]) -> None:
+    try:
+        found[run_id] = (await get_run(pair.source, run_id)).info.experiment_id
+    except NotFound:
+        return  # Gone for good: the version keeps its id as provenance.
+
+
+async def _find_model(pair: Pair, model_id: SourceId, found: dict[SourceId, SourceId]) -> None:
+    try:
+        found[model_id] = (await get_logged_model(pair.source, model_id)).info.experiment_id
+    except NotFound:
+        return

@@ -1,0 +1,379 @@
+"""Runs: created with all their tags, filled with one log-batch call for each thousand values, sealed by their end."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+from bulkexim.artifacts.copier import Copier
+from bulkexim.errors import ObjectError, RacingDuplicate
+from bulkexim.http.client import Repeat
+from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
+from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
+from bulkexim.kinds.history import Histories, histories, points_of
+from bulkexim.kinds.run_values import (
+    ENDED,
+    NAME_TAG,
+    OWN_ID_TAGS,
+    PAGE,
+    PARENT_TAG,
+    OneRun,
+    Run,
+    RunPage,
+    RunPlan,
+    get_run,
+    own_ids,
+    search_runs,
+)
+from bulkexim.kinds.run_writes import BATCH, PARAMS, write_data, write_inputs, write_outputs
+from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.wire import (
+    PARAM_LIMIT,
+    TAG_LIMIT,
+    Tag,
+    as_dicts,
+    content_digest,
+    gone,
+    kept_whole,
+    key_list,
+    marks,
+    provenance,
+    tag_value,
+    users_tags,
+)
+from bulkexim.ledger.queries import Link
+from bulkexim.ledger.schema import Row
+from bulkexim.tasks import together
+
+SOURCE_TAG = "bulkexim.source.run_id"
+#: Experiments that one search names; MLflow takes thousands.
+EXPERIMENTS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """What a window of runs needs beyond its page: histories, links to logged models, model inputs."""
+
+    histories: Histories
+    links: dict[SourceId, list[Link]]
+    inputs: dict[SourceId, list[SourceId]]
+    models: dict[SourceId, DestinationId]
+
+
+class RunKind(Kind[Run, RunPlan]):
+    """The runs of some experiments, or named ones."""
+
+    name: ClassVar[str] = "run"
+
+    def __init__(
+        self,
+        pair: Pair,
+        copier: Copier,
+        selected: Sequence[Experiment],
+        *,
+        only: Sequence[SourceId] | None = None,
+        with_models: bool = False,
+    ) -> None:
+        self._pair = pair
+        self._copier = copier
+        self._deleted_experiments = {found.experiment_id for found in selected if found.deleted}
+        self._experiments = [found.experiment_id for found in selected]
+        self._only = only
+        self._with_models = with_models
+        self._folders = RunFolders(pair.source)
+
+    async def pages(self) -> AsyncIterator[Sequence[Run]]:
+        if self._only is not None:
+            for run_id in self._only:
+                yield [await get_run(self._pair.source, run_id)]
+            return
+        for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
+            chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]
+            async for page in search_runs(self._pair.source, chunk, self._view, self._query):
+                yield page
+
+    @property
+    def _view(self) -> str:
+        return "ALL" if self._pair.settings.include_deleted else "ACTIVE_ONLY"
+
+    @property
+    def _query(self) -> str:
+        settings = self._pair.settings
+        bounds = ((">=", settings.run_start_time), ("<", settings.runs_until))
+        return " and ".join(f"attributes.start_time {sign} {time}" for sign, time in bounds if time is not None)
+
+    async def total(self) -> int | None:
+        """Find the number of runs with a few one-row searches: a page token is the offset in base64."""
+        if self._only is not None:
+            return len(self._only)
+        if len(self._experiments) > EXPERIMENTS_AT_ONCE or not self._experiments:
+            return None if self._experiments else 0
+        low, high = 0, PAGE
+        while await self._has_run_at(high):
+            low, high = high, high * 2
+        if low == 0:
+            return None  # The first page tells.
+        while low + 1 < high:
+            middle = (low + high) // 2
+            low, high = (middle, high) if await self._has_run_at(middle) else (low, middle)
+        return high
+
+    async def _has_run_at(self, offset: int) -> bool:
+        body = {
+            "experiment_ids": self._experiments,
+            "run_view_type": self._view,
+            "filter": self._query,
+            "max_results": 1,
+            "page_token": b64encode(msgspec.json.encode({"offset": offset})).decode(),
+        }
+        return bool((await self._pair.source.post("runs/search", body, RunPage)).runs)
+
+    async def drafts(self, values: Sequence[Run], *, final: bool) -> Sequence[Draft[RunPlan]]:
+        ledger = self._pair.ledger
+        experiments = await ledger.rows(ExperimentKind.name, {run.info.experiment_id for run in values})
+        parents = await ledger.rows(self.name, {SourceId(parent) for run in values if (parent := run.tag(PARENT_TAG))})
+        models = await ledger.rows(
+            "logged_model", {link.model_id for run in values for link in run.outputs.model_outputs}
+        )
+        return [self._draft(run, experiments, parents, models, final=final) for run in values]
+
+    def _draft(
+        self,
+        run: Run,
+        experiments: dict[SourceId, Row],
+        parents: dict[SourceId, Row],
+        models: dict[SourceId, Row],
+        *,
+        final: bool,
+    ) -> Draft[RunPlan]:
+        info = run.info
+        tags, late, remarks = _tags(run)
+        kept: dict[str, object] = {"run_id": info.run_id, "experiment_id": info.experiment_id}
+        if not info.run_name:
+            remarks.append(Remark("empty run name", "the destination made one up"))
+        waits = False
+        if source_parent := run.tag(PARENT_TAG):
+            parent = parents.get(SourceId(source_parent))
+            if parent is not None and parent.dst_id is not None:
+                late.append(Tag(PARENT_TAG, parent.dst_id))
+            else:
+                waits = not final
+                if final:
+                    late += provenance({"parent_run_id": source_parent})
+                    remarks.append(Remark("parent run not there", f"{source_parent}, kept as a tag"))
+        outputs, lost = _mapped(run, models)
+        if lost:
+            kept["model_outputs"] = " ".join(lost)[:TAG_LIMIT]
+            remarks.append(Remark("logged model output not there", ", ".join(lost)))
+        experiment = experiments.get(info.experiment_id)
+        plan = RunPlan(
+            run=run,
+            experiment=experiment.dst_id if experiment else None,
+            in_deleted_experiment=info.experiment_id in self._deleted_experiments,
+            create_tags=(*tags, *provenance(kept)),
+            late_tags=tuple(late),
+            outputs=tuple(outputs),
+        )
+        parts = (info, run.data, run.inputs, outputs, plan.create_tags, late, self._pair.settings.artifacts)
+        return Draft(
+            id=info.run_id,
+            name=info.run_name,
+            value=plan,
+            digest=content_digest(*parts),
+            src_location=info.artifact_uri,
+            waits=waits,
+            growing=info.status not in ENDED,
+            remarks=tuple(remarks),
+            written=key_list(tag.key for tag in run.data.tags),
+        )
+
+    async def details(self, drafts: Sequence[Draft[RunPlan]]) -> RunDetails:
+        latest = {draft.id: draft.value.run.data.metrics for draft in drafts}
+        links = await self._pair.ledger.links(latest)
+        inputs: dict[SourceId, list[SourceId]] = {}
+
+        async def read_inputs(run_id: SourceId) -> None:
+            run = await get_run(self._pair.source, run_id)
+            inputs[run_id] = [link.model_id for link in run.inputs.model_inputs]
+
+        async with together() as tasks:
+            if self._with_models:
+                for draft in drafts:
+                    tasks.start_soon(read_inputs, draft.id)
+            found = await histories(self._pair.source, latest)
+        wanted = {link.model_id for of_run in links.values() for link in of_run}
+        wanted |= {model_id for of_run in inputs.values() for model_id in of_run}
+        rows = await self._pair.ledger.rows("logged_model", wanted)
+        models = {model_id: row.dst_id for model_id, row in rows.items() if row.dst_id is not None}
+        return RunDetails(found, links, inputs, models)
+
+    async def find(self, draft: Draft[RunPlan], mark: str) -> Placed | None:
+        query = f"tags.`{MARKER_TAG}` = '{mark}'"
+        body = {"experiment_ids": [draft.value.experiment], "run_view_type": "ALL", "filter": query, "max_results": 1}
+        found = await self._pair.destination.post("runs/search", body, RunPage)
+        return next((_placed(run) for run in found.runs), None)
+
+    async def create(self, draft: Draft[RunPlan], mark: str) -> Placed:
+        plan, info = draft.value, draft.value.run.info
+        if plan.experiment is None:
+            raise ObjectError("experiment not moved", f"The experiment {info.experiment_id} of this run was not moved.")
+        if plan.in_deleted_experiment:
+            await self._reopen(info.experiment_id)
+        body = {
+            "experiment_id": plan.experiment,
+            "user_id": info.user_id,
+            "run_name": info.run_name,
+            "start_time": info.start_time,
+            "tags": as_dicts([*plan.create_tags, *marks(mark, draft.digest)]),
+        }
+        body = {key: value for key, value in body.items() if value not in ("", None)}
+        created = await self._pair.destination.post("runs/create", body, OneRun, Repeat.ONCE)
+        return _placed(created.run)
+
+    async def _reopen(self, experiment_id: SourceId) -> None:
+        rows = await self._pair.ledger.rows(ExperimentKind.name, [experiment_id])
+        await reopened(self._pair, list(rows.values()))
+
+    async def fill(self, draft: Draft[RunPlan], row: Row, details: RunDetails, *, fresh: bool) -> Filled:
+        plan, dst_id = draft.value, DestinationId(row.dst_id or "")
+        existing = None if fresh else await self._revived(draft, dst_id)
+        ids = {draft.id: dst_id, **details.models}
+        own = [own_ids(tag, ids) for tag in plan.run.data.tags if tag.key in OWN_ID_TAGS]
+        tags = [*plan.late_tags, *own]
+        if existing is not None:
+            mark = marker(self._pair.source.identity, self.name, draft.id)
+            tags = [*plan.create_tags, *tags, *marks(mark, draft.digest)]
+            await self._remove_tags(dst_id, gone(row.written, (tag.key for tag in tags)), existing)
+        long_params = [param for param in plan.run.data.params if len(param.value) > PARAM_LIMIT]
+        cut = {param.key for param in long_params}
+        await write_data(
+            self._pair.destination,
+            dst_id,
+            params=[Tag(p.key, p.value[:PARAM_LIMIT]) if p.key in cut else p for p in plan.run.data.params],
+            tags=tags,
+            points=details.histories.of(draft.id),
+            links=details.links.get(draft.id, ()),
+            models=details.models,
+        )
+        remarks = await self._write_links(draft, dst_id, details, existing)
+        copied = await self._copy(draft, row)
+        return Filled(copied.bytes, (*remarks, *copied.remarks))
+
+    async def _revived(self, draft: Draft[RunPlan], dst_id: DestinationId) -> Run:
+        """Return the run as it stands at the destination, taken out of the bin so that it can be written."""
+        if draft.value.in_deleted_experiment:
+            await self._reopen(draft.value.run.info.experiment_id)
+        existing = await get_run(self._pair.destination, dst_id)
+        if existing.deleted:
+            await self._pair.destination.send("POST", "runs/restore", {"run_id": dst_id})
+        return existing
+
+    async def _remove_tags(self, dst_id: DestinationId, keys: Sequence[str], existing: Run) -> None:
+        for key in keys:
+            if existing.tag(key):
+                await self._pair.destination.send("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
+
+    async def _write_links(
+        self, draft: Draft[RunPlan], dst_id: DestinationId, details: RunDetails, existing: Run | None
+    ) -> list[Remark]:
+        wanted = details.inputs.get(draft.id, [])
+        inputs = [details.models[model_id] for model_id in wanted if model_id in details.models]
+        lost = [model_id for model_id in wanted if model_id not in details.models]
+        plan = draft.value
+        await write_inputs(self._pair.destination, dst_id, plan.run.inputs.dataset_inputs, inputs)
+        there = {link.model_id for link in existing.outputs.model_outputs} if existing else set()
+        try:
+            outputs = [(model, step) for model, step in plan.outputs if SourceId(model) not in there]
+            await write_outputs(self._pair.destination, dst_id, outputs)
+        except RacingDuplicate:
+            pass  # An earlier call, whose reply was lost, wrote them all: the call is all or nothing.
+        return [Remark("logged model input not there", ", ".join(lost))] if lost else []
+
+    async def _copy(self, draft: Draft[RunPlan], row: Row) -> Filled:
+        run = draft.value.run
+        if not self._pair.settings.artifacts or not await self._folders.may_have_artifacts(run):
+            return Filled()
+        source = Root(run.info.artifact_uri, run_id=draft.id)
+        destination = Root(row.dst_location, run_id=row.dst_id)
+        return await copy_files(self._pair, self._copier, source, destination, {draft.id: row.dst_id or ""})
+
+    async def seal(self, draft: Draft[RunPlan], row: Row) -> None:
+        info, destination = draft.value.run.info, self._pair.destination
+        if info.status != "RUNNING" or info.end_time is not None:
+            body = {"run_id": row.dst_id, "status": info.status, "end_time": info.end_time}
+            await destination.send("POST", "runs/update", {key: value for key, value in body.items() if value is not None})
+        if draft.value.run.deleted and not draft.value.in_deleted_experiment:
+            await destination.send("POST", "runs/delete", {"run_id": row.dst_id})
+
+    async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
+        known = await self._pair.ledger.placed(ExperimentKind.name)
+        for start in range(0, len(known), EXPERIMENTS_AT_ONCE):
+            chunk = known[start : start + EXPERIMENTS_AT_ONCE]
+            query = f"tags.`{MARKER_TAG}` LIKE '%'"
+            async for page in search_runs(self._pair.destination, chunk, "ALL", query):
+                yield [found for run in page if (found := self._recovered(run)) is not None]
+
+    def _recovered(self, run: Run) -> Recovered | None:
+        src_id = SourceId(tag_value(run.data.tags, SOURCE_TAG))
+        if run.tag(MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
+            return None
+        sealed = run.info.status in ENDED
+        content = run.tag("bulkexim.digest") if sealed else ""
+        return Recovered(src_id, run.info.run_name, DestinationId(run.info.run_id), run.info.artifact_uri, content)
+
+    async def estimate(self, drafts: Sequence[Draft[RunPlan]]) -> Estimate:
+        estimate = Estimate()
+        for draft in drafts:
+            run = draft.value.run
+            points = points_of(run.data.metrics)
+            batches = max(-(-len(run.data.params) // PARAMS), -(-(len(run.data.params) + points) // BATCH))
+            links = bool(run.inputs.dataset_inputs) + bool(draft.value.outputs)
+            writes = 1 + max(batches, bool(draft.value.late_tags)) + links + (run.info.status != "RUNNING") + run.deleted
+            estimate = estimate.plus(Estimate(len(run.data.metrics) / self.window, writes))
+            if self._pair.settings.artifacts and await self._folders.may_have_artifacts(run):
+                root = Root(run.info.artifact_uri, run_id=draft.id)
+                estimate = estimate.plus(await count_files(self._pair, root))
+        return estimate
+
+
+def _tags(run: Run) -> tuple[list[Tag], list[Tag], list[Remark]]:
+    """Return the tags for the create call, those for later, and remarks on values that MLflow would cut."""
+    tags: list[Tag] = []
+    remarks: list[Remark] = []
+    for tag in users_tags(run.data.tags):
+        if tag.key in (PARENT_TAG, *OWN_ID_TAGS):
+            continue
+        if tag.key == NAME_TAG and tag.value != run.info.run_name:
+            remarks.append(Remark("two run names", f"tag {NAME_TAG} = {tag.value!r}; the run's own name was kept"))
+            continue
+        extra, remark = kept_whole("tag", tag.key, tag.value, TAG_LIMIT)
+        tags += [Tag(tag.key, tag.value[:TAG_LIMIT]), *extra]
+        remarks += remark
+    for param in run.data.params:
+        extra, remark = kept_whole("param", param.key, param.value, PARAM_LIMIT)
+        tags += extra
+        remarks += remark
+    return tags, [], remarks
+
+
+def _mapped(run: Run, models: dict[SourceId, Row]) -> tuple[list[tuple[DestinationId, int]], list[str]]:
+    outputs, lost = [], []
+    for link in run.outputs.model_outputs:
+        row = models.get(link.model_id)
+        if row is not None and row.dst_id is not None:
+            outputs.append((row.dst_id, link.step))
+        else:
+            lost.append(link.model_id)
+    return outputs, lost
+
+
+def _placed(run: Run) -> Placed:
+    return Placed(DestinationId(run.info.run_id), run.info.artifact_uri)
+
+

@@ -1,0 +1,42 @@
+"""Runs that logged models came from: a logged model names its run when it is created, so that run must exist before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar
+
+from bulkexim.ids import SourceId
+from bulkexim.kinds.logged_model import LoggedModelKind
+from bulkexim.kinds.run import RunKind
+from bulkexim.kinds.run_values import Run, search_runs
+from bulkexim.ledger.schema import State
+
+
+class RunShells(RunKind):
+    """Brings the source runs of logged models as far as created; the runs' own pass goes on from there."""
+
+    until: ClassVar[State] = State.CREATED
+    models: LoggedModelKind
+
+    async def pages(self) -> AsyncIterator[Sequence[Run]]:
+        seen: set[SourceId] = set()
+        async for models in self.models.pages():
+            wanted = {model.info.source_run_id for model in models if model.info.source_run_id} - seen
+            seen |= wanted
+            known = await self._pair.ledger.rows(self.name, wanted)
+            missing = sorted(run_id for run_id in wanted if run_id not in known or known[run_id].dst_id is None)
+            if missing:
+                yield await self._by_id(missing)
+
+    async def _by_id(self, ids: Sequence[SourceId]) -> Sequence[Run]:
+        if self._only is not None:
+            ids = [run_id for run_id in ids if run_id in self._only]
+        names = ", ".join(f"'{run_id}'" for run_id in ids)
+        query = " and ".join(filter(None, (f"attributes.run_id IN ({names})", self._query)))
+        found: list[Run] = []
+        async for page in search_runs(self._pair.source, self._experiments, self._view, query):
+            found += page
+        return found
+
+    async def total(self) -> int | None:
+        return None

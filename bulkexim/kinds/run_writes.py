@@ -1,0 +1,133 @@
+"""The calls that fill a run at the destination, as few as its content allows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bulkexim.ends.server import Server
+from bulkexim.ids import DestinationId, SourceId
+from bulkexim.kinds.history import Point
+from bulkexim.kinds.wire import TAG_LIMIT, Tag, as_dicts
+from bulkexim.ledger.queries import Link
+
+#: ``mlflow.utils.validation``: entries of one log-batch call in all, and params and tags among them.
+BATCH = 1000
+PARAMS = 100
+TAGS = 100
+
+Links = Mapping[tuple[str, int, int], Sequence[Link]]
+
+
+@dataclass(slots=True)
+class Batches:
+    """Collects what a run holds and sends it in full log-batch calls."""
+
+    destination: Server
+    run_id: DestinationId
+    params: list[Tag]
+    tags: list[Tag]
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    async def add(self, metrics: Sequence[dict[str, Any]]) -> None:
+        """Take metric values and send every call that is full."""
+        self.metrics += metrics
+        while len(self.metrics) >= self._room():
+            await self._send()
+
+    async def finish(self) -> None:
+        """Send the rest."""
+        while self.metrics or self.params or self.tags:
+            await self._send()
+
+    def _room(self) -> int:
+        return BATCH - min(len(self.params), PARAMS) - min(len(self.tags), TAGS)
+
+    async def _send(self) -> None:
+        room = self._room()
+        body = {
+            "run_id": self.run_id,
+            "params": as_dicts(self.params[:PARAMS]),
+            "tags": as_dicts(self.tags[:TAGS]),
+            "metrics": self.metrics[:room],
+        }
+        await self.destination.send("POST", "runs/log-batch", {key: value for key, value in body.items() if value})
+        self.params, self.tags, self.metrics = self.params[PARAMS:], self.tags[TAGS:], self.metrics[room:]
+
+
+async def write_data(
+    destination: Server,
+    run_id: DestinationId,
+    *,
+    params: Sequence[Tag],
+    tags: Sequence[Tag],
+    points: AsyncIterator[Sequence[Point]],
+    links: Sequence[Link],
+    models: Mapping[SourceId, DestinationId],
+) -> None:
+    """Write params, tags and the full metric history; points of logged models carry their model and dataset.
+
+    One point may belong to several models; the server takes it once in a call, so the others follow in later calls.
+    """
+    by_point: dict[tuple[str, int, int], list[Link]] = {}
+    for link in links:
+        if link.model_id in models:
+            by_point.setdefault((link.key, link.timestamp, link.step), []).append(link)
+    batches = Batches(destination, run_id, list(params), [tag for tag in tags if len(tag.value) <= TAG_LIMIT])
+    later: list[list[dict[str, Any]]] = []
+    async for piece in points:
+        now = []
+        for point in piece:
+            variants = [_metric(point, link, models) for link in _links_of(point, by_point)] or [_metric(point)]
+            now.append(variants[0])
+            for round_number, variant in enumerate(variants[1:]):
+                if round_number == len(later):
+                    later.append([])
+                later[round_number].append(variant)
+        await batches.add(now)
+    await batches.finish()
+    for metrics in later:
+        await batches.add(metrics)
+        await batches.finish()
+
+
+def _links_of(point: Point, by_point: Links) -> list[Link]:
+    found = by_point.get((point.key, point.timestamp, point.step), ())
+    # A logged model keeps NaN as 0.0, and several values may share key, time and step.
+    return [link for link in found if link.value == point.value or (point.value == "NaN" and link.value == 0.0)]
+
+
+def _metric(point: Point, link: Link | None = None, models: Mapping[SourceId, DestinationId] | None = None) -> dict[str, Any]:
+    metric: dict[str, Any] = {
+        "key": point.key,
+        "value": point.value,
+        "timestamp": point.timestamp,
+        "step": point.step,
+    }
+    if link is not None and models is not None:
+        metric["model_id"] = models[link.model_id]
+        if link.dataset_name:
+            metric["dataset_name"] = link.dataset_name
+            metric["dataset_digest"] = link.dataset_digest
+    return metric
+
+
+async def write_inputs(
+    destination: Server, run_id: DestinationId, datasets: Sequence[dict[str, Any]], models: Sequence[DestinationId]
+) -> None:
+    """Write dataset and model inputs; repeatable (``runs/log-inputs``)."""
+    if datasets or models:
+        body = {"run_id": run_id, "datasets": list(datasets), "models": [{"model_id": model} for model in models]}
+        await destination.send("POST", "runs/log-inputs", {key: value for key, value in body.items() if value})
+
+
+async def write_outputs(
+    destination: Server, run_id: DestinationId, outputs: Sequence[tuple[DestinationId, int]]
+) -> None:
+    """Write model outputs in one call, for a second call with the same model is refused (``runs/outputs``)."""
+    if outputs:
+        models = [{"model_id": model, "step": step} for model, step in outputs]
+        await destination.send("POST", "runs/outputs", {"run_id": run_id, "models": models})
+
+

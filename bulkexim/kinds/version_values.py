@@ -1,0 +1,101 @@
+"""Model versions as MLflow sends them, and what their sources point to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bulkexim.ends.server import Server
+from bulkexim.ids import SourceId
+from bulkexim.kinds.wire import Tag
+
+PAGE = 1000
+GAP_TAG = "bulkexim.gap"
+
+
+class ModelVersion(msgspec.Struct, frozen=True):
+    """``model-versions/search``; times are in milliseconds since the epoch."""
+
+    name: str
+    version: str
+    creation_timestamp: int | None = None
+    last_updated_timestamp: int | None = None
+    user_id: str = ""
+    current_stage: str = "None"
+    description: str = ""
+    source: str = ""
+    run_id: SourceId = SourceId("")
+    run_link: str = ""
+    status: str = "READY"
+    status_message: str = ""
+    model_id: SourceId = SourceId("")
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """The version as a number: as text, 10 would come before 2."""
+        return int(self.version)
+
+    @property
+    def id(self) -> SourceId:
+        """Name and number; a name holds no slash."""
+        return SourceId(f"{self.name}/{self.version}")
+
+
+class _Page(msgspec.Struct, frozen=True):
+    model_versions: tuple[ModelVersion, ...] = ()
+    next_page_token: str | None = None
+
+
+async def model_versions(server: Server, query: str = "") -> AsyncIterator[Sequence[ModelVersion]]:
+    """Yield versions by model and number; those of prompts are left out by the server."""
+    params: list[tuple[str, str | int]] = [("max_results", PAGE), ("order_by", "name ASC")]
+    params += [("order_by", "version_number ASC")]
+    if query:
+        params.append(("filter", query))
+    async for found in server.list("model-versions/search", params, _Page, lambda reply: reply.next_page_token):
+        yield found.model_versions
+
+
+async def versions_of(server: Server, name: str) -> list[ModelVersion]:
+    """Return the versions of one model, lowest number first."""
+    value = name.replace("'", "''")
+    found: list[ModelVersion] = []
+    async for page in model_versions(server, f"name = '{value}'"):
+        found += [version for version in page if version.name == name]
+    return sorted(found, key=lambda version: version.number)
+
+
+class Target(NamedTuple):
+    """What a source points to: an object of the source (``run``, ``logged_model``, ``model_version``) and a path in it.
+
+    ``kind`` is ``elsewhere`` for storage that belongs to none of them.
+    """
+
+    kind: str
+    id: SourceId
+    path: str = ""
+
+
+_IN_RUN = re.compile(r"/([0-9a-f]{32})/artifacts(?:/(.*))?$")
+_IN_MODEL = re.compile(r"/models/(m-[0-9a-f]{32})/artifacts(?:/(.*))?$")
+
+
+def target(source: str) -> Target:
+    """Return what the source of a version points to (``mlflow.store.artifact`` names the schemes)."""
+    if source.startswith("runs:/"):
+        run_id, _, path = source.removeprefix("runs:/").partition("/")
+        return Target("run", SourceId(run_id), path)
+    if source.startswith("models:/"):
+        name = source.removeprefix("models:/").rstrip("/")
+        if re.fullmatch(r"m-[0-9a-f]{32}", name):
+            return Target("logged_model", SourceId(name))
+        return Target("model_version", SourceId(name))
+    if found := _IN_MODEL.search(source):
+        return Target("logged_model", SourceId(found[1]), found[2] or "")
+    if found := _IN_RUN.search(source):
+        return Target("run", SourceId(found[1]), found[2] or "")
+    return Target("elsewhere", SourceId(source))

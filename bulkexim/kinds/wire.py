@@ -1,0 +1,77 @@
+"""Pieces of MLflow's JSON that several kinds share, and how they are translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bulkexim.ids import DIGEST_TAG, MARKER_TAG, PREFIX, digest
+from bulkexim.kinds.base import Remark
+
+#: Longest values that MLflow stores; longer ones are cut without a word (``mlflow.utils.validation``).
+PARAM_LIMIT = 6000
+TAG_LIMIT = 8000
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """A tag or param as MLflow sends it; an empty value is left out there."""
+
+    key: str
+    value: str = ""
+
+
+class WithTags(msgspec.Struct, frozen=True):
+    """The part of any object that holds its marker."""
+
+    tags: tuple[Tag, ...] = ()
+
+
+def users_tags(tags: Iterable[Tag]) -> list[Tag]:
+    """Return the tags that are not bulkexim's own of an earlier migration, in a fixed order."""
+    return sorted((tag for tag in tags if not tag.key.startswith(PREFIX)), key=lambda tag: tag.key)
+
+
+def provenance(values: Mapping[str, object]) -> list[Tag]:
+    """Return tags that keep what MLflow's API cannot carry; empty values are left out."""
+    return [Tag(f"{PREFIX}source.{key}", str(value)) for key, value in values.items() if value not in ("", None)]
+
+
+def marks(mark: str, content: str) -> list[Tag]:
+    """Return the marker and the digest as tags."""
+    return [Tag(MARKER_TAG, mark), Tag(DIGEST_TAG, content)]
+
+
+def tag_value(tags: Iterable[Tag], key: str) -> str:
+    """Return the value of one tag, or nothing."""
+    return next((tag.value for tag in tags if tag.key == key), "")
+
+
+def content_digest(*parts: Any) -> str:
+    """Return a digest of plain values and structs, the same in every run."""
+    return digest(msgspec.json.encode(parts, order="deterministic"))
+
+
+def key_list(keys: Iterable[str]) -> str:
+    """Return names as the text that the ledger keeps in ``written``."""
+    return msgspec.json.encode(sorted(keys)).decode()
+
+
+def gone(written: str, now: Iterable[str]) -> list[str]:
+    """Return names that were written the last time and are not there any more."""
+    return sorted(set(msgspec.json.decode(written or "[]", type=list[str])) - set(now))
+
+
+def kept_whole(what: str, key: str, value: str, limit: int) -> tuple[list[Tag], list[Remark]]:
+    """Return tags that keep a value which MLflow would cut at ``limit``, and the remark about it."""
+    if len(value) <= limit:
+        return [], []
+    pieces = [value[start : start + TAG_LIMIT] for start in range(0, len(value), TAG_LIMIT)]
+    tags = [Tag(f"{PREFIX}long.{what}.{number}.{key}"[:250], piece) for number, piece in enumerate(pieces)]
+    return tags, [Remark(f"{what} longer than {limit}", f"{key}: whole value in tags {PREFIX}long.{what}.*")]
+
+
+def as_dicts(tags: Sequence[Tag]) -> list[dict[str, str]]:
+    """Return tags as MLflow takes them in a request."""
+    return [{"key": tag.key, "value": tag.value} for tag in tags]

@@ -1,0 +1,81 @@
+"""The work directory: private, locked by one process, with the ledger in it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bulkexim.errors import BulkeximError, FatalError, TemporaryTrouble, UsageError
+from bulkexim.ledger.schema import FORMAT, TABLES
+
+LEDGER_NAME = "ledger.db"
+PRIVATE = 0o077
+
+
+@contextmanager
+def locked(work_dir: Path) -> Iterator[None]:
+    """Make ``work_dir`` (readable by its owner only) and hold it for this process.
+
+    :raises UsageError: it cannot be written
+    :raises FatalError: another process holds it
+    """
+    previous = os.umask(PRIVATE)
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(work_dir / "lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise FatalError(
+            f"Another process is migrating with {work_dir}.", "Wait for it (bulkexim status), or give another --work-dir."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{work_dir}: cannot be written ({error.strerror}).", "Give another --work-dir.") from error
+    finally:
+        os.umask(previous)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the ledger file, with its tables in place unless it is opened ``read_only``.
+
+    :raises FatalError: the file is damaged, or of another version of bulkexim
+    """
+    previous = os.umask(PRIVATE)
+    try:
+        target = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
+        if not read_only:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = full")
+            connection.executescript(TABLES)
+        (found,) = connection.execute("select value from setup where key = 'format'").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        raise trouble(path, error) from error
+    finally:
+        os.umask(previous)
+    if found != FORMAT:
+        raise FatalError(f"{path} was written by another version of bulkexim.", "Go on with that version.")
+    return connection
+
+
+def trouble(path: Path, error: Exception) -> BulkeximError:
+    """Say what a failure of SQLite means and what helps."""
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        return TemporaryTrouble(
+            f"{path}: cannot be written ({text}).", "Free some space, then run the same command again: nothing is lost."
+        )
+    if "readonly" in text or "unable to open" in text:
+        return UsageError(f"{path}: cannot be opened ({text}).", "Give another --work-dir.")
+    return FatalError(
+        f"{path} is damaged ({text}).",
+        "Move it away and run the same command again: what was moved is recognised at the destination.",
+    )

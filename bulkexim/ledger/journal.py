@@ -1,0 +1,217 @@
+"""The single writer of the ledger: every change is durable when its call returns.
+
+Changes that arrive while a commit is under way share the next one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from bulkexim.errors import BulkeximError, FatalError
+from bulkexim.ids import DestinationId, SourceId
+from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
+from bulkexim.ledger.queries import Queries
+from bulkexim.ledger.schema import State
+
+Statement = tuple[str, Sequence[object]]
+
+
+@dataclass(eq=False, slots=True)
+class _Change:
+    statements: Sequence[Statement]
+    done: anyio.Event = field(default_factory=anyio.Event)
+    error: BulkeximError | None = None
+
+
+class Journal(Queries):
+    """The ledger of one migration, open for writing; made by `journal`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writing = connect(path)
+        self._pending: list[_Change] = []
+        self._wake = anyio.Event()
+        self._closing = False
+        super().__init__(connect(path, read_only=True))
+
+    def bind(self, source: str, destination: str) -> None:
+        """Tie the ledger to a pair of ends.
+
+        :raises FatalError: it belongs to another pair
+        """
+        held = self.setup()
+        for key, wanted in (("source", source), ("destination", destination)):
+            if held.get(key, wanted) != wanted:
+                raise FatalError(
+                    f"The ledger in {self.path.parent} belongs to a migration with the {key} {held[key]}, not {wanted}.",
+                    "Give another --work-dir for this pair of servers.",
+                )
+        self._commit([_Change([(_SET, ("source", source)), (_SET, ("destination", destination))])])
+
+    async def recovered(self, kind: str) -> None:
+        """Note that every object of a kind that was at the destination before is in the ledger."""
+        await self._write([(_SET, (f"recovered {kind}", "yes"))])
+
+    async def withdrawn(self, kind: str, src_id: SourceId) -> None:
+        """Note that a create was certainly not carried out."""
+        await self._update(kind, src_id, state=State.PLANNED)
+
+    async def planned(self, kind: str, names: Mapping[SourceId, str]) -> None:
+        """Note objects that will be moved; what is known of them already stays."""
+        insert = (
+            "insert into objects values (?, ?, ?, 'planned', null, '', '', '', '', 0, 0, 0, 0, '', '')"
+            " on conflict (kind, src_id) do update set name = excluded.name"
+        )
+        await self._write([(insert, (kind, src_id, name)) for src_id, name in names.items()])
+
+    async def intent(self, kind: str, src_id: SourceId, src_location: str) -> None:
+        """Note that the create call is about to leave."""
+        await self._update(kind, src_id, state=State.INTENT, src_location=src_location, intent_at=time.time())
+
+    async def created(self, kind: str, src_id: SourceId, dst_id: DestinationId, dst_location: str) -> None:
+        """Note the id and artifact root that the destination gave."""
+        await self._update(kind, src_id, state=State.CREATED, dst_id=dst_id, dst_location=dst_location)
+
+    async def unsealed(self, kind: str, src_id: SourceId) -> None:
+        """Note that a sealed object is being changed."""
+        await self._update(kind, src_id, state=State.CREATED)
+
+    async def filled(self, kind: str, src_id: SourceId, moved: int) -> None:
+        """Note that everything but the seal is there; ``moved`` is in bytes of artifacts."""
+        await self._update(kind, src_id, state=State.FILLED, bytes=moved)
+
+    async def sealed(
+        self, kind: str, src_id: SourceId, digest: str, *, written: str, moved: int, seconds: float, notes: Notes
+    ) -> None:
+        """Note that the object is complete, and what of it could not be carried."""
+        forget = ("delete from notes where kind = ? and src_id = ?", (kind, src_id))
+        keep = [(_NOTE, (kind, src_id, what, detail)) for what, detail in notes]
+        fields = {"state": State.SEALED, "digest": digest, "written": written, "bytes": moved, "seconds": seconds}
+        await self._write([forget, *keep, _updating(kind, src_id, fields | {"cause": "", "error": ""})])
+
+    async def failed(self, kind: str, src_id: SourceId, cause: str, error: str) -> None:
+        """Note why an object could not be moved this time; its state says how far it came."""
+        await self._update(kind, src_id, cause=cause, error=error)
+
+    async def adopted(self, kind: str, rows: Iterable[tuple[SourceId, str, DestinationId, str, str]]) -> None:
+        """Note objects that were found at the destination by their markers: (source id, name, id, root, digest)."""
+        insert = (
+            "insert into objects values (?, ?, ?, ?, ?, '', ?, ?, '', 0, 0, 0, 0, '', '')"
+            " on conflict (kind, src_id) do update set state = excluded.state, dst_id = excluded.dst_id,"
+            " dst_location = excluded.dst_location, digest = excluded.digest where objects.dst_id is null"
+        )
+        await self._write(
+            [
+                (insert, (kind, src_id, name, State.SEALED if digest else State.CREATED, dst_id, root, digest))
+                for src_id, name, dst_id, root, digest in rows
+            ]
+        )
+
+    async def linked(self, links: Iterable[Sequence[object]]) -> None:
+        """Keep metric points that belong to a logged model until their run is filled (columns of ``metric_links``)."""
+        insert = "insert into metric_links values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
+        await self._write([(insert, tuple(link)) for link in links])
+
+    async def phase(self, name: str, found: int, total: int | None) -> None:
+        """Note how many objects of a phase were found so far, and how many there are, where known."""
+        upsert = (
+            "insert into phases values (?, ?, ?, ?) on conflict (name)"
+            " do update set found = excluded.found, total = excluded.total, updated_at = excluded.updated_at"
+        )
+        await self._write([(upsert, (name, found, total, time.time()))])
+
+    async def _update(self, kind: str, src_id: SourceId, **fields: object) -> None:
+        await self._write([_updating(kind, src_id, fields)])
+
+    async def _write(self, statements: Sequence[Statement]) -> None:
+        if not statements:
+            return
+        change = _Change(statements)
+        self._pending.append(change)
+        self._wake.set()
+        await change.done.wait()
+        if change.error is not None:
+            raise change.error
+
+    async def run(self) -> None:
+        """Commit what is pending, again and again, until `stop`."""
+        while not (self._closing and not self._pending):
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            if self._closing:
+                self._wake.set()
+            changes, self._pending = self._pending, []
+            if not changes:
+                continue
+            try:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(self._commit, changes)
+            except BulkeximError as error:
+                for change in changes:
+                    change.error = error
+            finally:
+                for change in changes:
+                    change.done.set()
+
+    def stop(self) -> None:
+        """Let `run` end once everything pending is committed."""
+        self._closing = True
+        self._wake.set()
+
+    def _commit(self, changes: Sequence[_Change]) -> None:
+        try:
+            self._writing.execute("begin immediate")
+            for change in changes:
+                for sql, values in change.statements:
+                    self._writing.execute(sql, values)
+            self._writing.execute("commit")
+        except sqlite3.Error as error:
+            if self._writing.in_transaction:
+                self._writing.execute("rollback")
+            raise trouble(self.path, error) from error
+
+    def close(self) -> None:
+        """Close both connections."""
+        super().close()
+        self._writing.close()
+
+
+Notes = Iterable[tuple[str, str]]
+_SET = "insert into setup (key, value) values (?, ?) on conflict do nothing"
+_NOTE = "insert into notes (kind, src_id, what, detail) values (?, ?, ?, ?) on conflict do nothing"
+
+
+def _updating(kind: str, src_id: SourceId, fields: Mapping[str, object]) -> Statement:
+    columns = ", ".join(f"{name} = ?" for name in fields)
+    tried = ", attempts = attempts + 1" if fields.get("state") == State.INTENT else ""
+    sql = f"update objects set {columns}{tried} where kind = ? and src_id = ?"  # noqa: S608 - names are ours
+    return sql, (*fields.values(), kind, src_id)
+
+
+@asynccontextmanager
+async def journal(work_dir: Path) -> AsyncIterator[Journal]:
+    """Open the ledger of ``work_dir`` with its writer at work; everything pending is committed at the end."""
+    ledger = await to_thread.run_sync(Journal, work_dir / LEDGER_NAME)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_committing, ledger)
+            try:
+                yield ledger
+            finally:
+                ledger.stop()
+    finally:
+        ledger.close()
+
+
+async def _committing(ledger: Journal) -> None:
+    # The writer outlives a cancelled run: the last replies still have to be written down.
+    with anyio.CancelScope(shield=True):
+        await ledger.run()

@@ -1,0 +1,155 @@
+"""Questions to the ledger; they see what is committed, also while another process writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from bulkexim.errors import UsageError
+from bulkexim.ids import DestinationId, SourceId
+from bulkexim.ledger.files import LEDGER_NAME, connect
+from bulkexim.ledger.schema import COLUMNS, Row, State
+
+#: SQLite takes 32,766 values in one statement; a page of objects stays far below.
+_CHUNK = 5000
+
+
+class Tally(NamedTuple):
+    """How many objects of a kind are in a state, and how many of those failed last time."""
+
+    kind: str
+    state: State
+    objects: int
+    failed: int
+    bytes: int
+
+
+class Failure(NamedTuple):
+    """An object that could not be moved."""
+
+    kind: str
+    src_id: SourceId
+    name: str
+    cause: str
+    error: str
+
+
+class Note(NamedTuple):
+    """Something of an object that MLflow's API cannot carry."""
+
+    kind: str
+    src_id: SourceId
+    what: str
+    detail: str
+
+
+class Link(NamedTuple):
+    """A metric point of a run that belongs to a logged model (source ids; NaN reads 0.0 here)."""
+
+    run_id: SourceId
+    key: str
+    timestamp: int
+    step: int
+    model_id: SourceId
+    value: float
+    dataset_name: str
+    dataset_digest: str
+
+
+class Queries:
+    """A read-only look at a ledger."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._reading = connection
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+
+    def setup(self) -> dict[str, str]:
+        """Return the pair of ends that the ledger belongs to."""
+        return dict(self._reading.execute("select key, value from setup").fetchall())
+
+    async def rows(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, Row]:
+        """Return what is known of the objects ``ids``; unknown ones are absent."""
+        return await to_thread.run_sync(self._rows, kind, list(ids), limiter=self._one_at_a_time)
+
+    def _rows(self, kind: str, ids: list[SourceId]) -> dict[SourceId, Row]:
+        found = {}
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
+            marks = ", ".join("?" * len(chunk))
+            sql = f"select {', '.join(COLUMNS)} from objects where kind = ? and src_id in ({marks})"  # noqa: S608
+            for values in self._reading.execute(sql, (kind, *chunk)):
+                row = msgspec.convert(dict(zip(COLUMNS, values, strict=True)), Row)
+                found[row.src_id] = row
+        return found
+
+    async def links(self, runs: Iterable[SourceId]) -> dict[SourceId, list[Link]]:
+        """Return the metric points of ``runs`` that belong to logged models."""
+        return await to_thread.run_sync(self._links, list(runs), limiter=self._one_at_a_time)
+
+    def _links(self, runs: list[SourceId]) -> dict[SourceId, list[Link]]:
+        found: dict[SourceId, list[Link]] = {}
+        for start in range(0, len(runs), _CHUNK):
+            chunk = runs[start : start + _CHUNK]
+            marks = ", ".join("?" * len(chunk))
+            sql = f"select * from metric_links where run_id in ({marks})"  # noqa: S608 - question marks only
+            for values in self._reading.execute(sql, chunk):
+                link = Link(*values)
+                found.setdefault(link.run_id, []).append(link)
+        return found
+
+    def known(self, kind: str) -> bool:
+        """Return whether any object of ``kind`` is in the ledger."""
+        return self._reading.execute("select 1 from objects where kind = ? limit 1", (kind,)).fetchone() is not None
+
+    async def placed(self, kind: str) -> list[DestinationId]:
+        """Return the destination ids of every object of ``kind`` that exists there."""
+        sql = "select dst_id from objects where kind = ? and dst_id is not null order by dst_id"
+
+        def ask() -> list[DestinationId]:
+            return [DestinationId(dst_id) for (dst_id,) in self._reading.execute(sql, (kind,))]
+
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
+    def tallies(self) -> list[Tally]:
+        """Return the number of objects by kind and state."""
+        sql = "select kind, state, count(*), sum(error <> ''), sum(bytes) from objects group by kind, state"
+        return [Tally(kind, State(state), *rest) for kind, state, *rest in self._reading.execute(sql)]
+
+    def phases(self) -> dict[str, tuple[int, int | None, float]]:
+        """Return by phase: objects found, objects in all (where known), time of the last change (seconds since 1970)."""
+        return {name: (found, total, at) for name, found, total, at in self._reading.execute("select * from phases")}
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield what failed last time and is not sealed since."""
+        sql = "select kind, src_id, name, cause, error from objects where error <> '' order by kind, src_id"
+        return (Failure(*values) for values in self._reading.execute(sql))
+
+    def notes(self) -> Iterator[Note]:
+        """Yield what could not be carried of objects that arrived."""
+        return (Note(*values) for values in self._reading.execute("select * from notes order by kind, src_id, what"))
+
+    def id_map(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (source id, destination id, kind) of everything that exists at the destination."""
+        sql = "select src_id, dst_id, kind from objects where dst_id is not null order by kind, src_id"
+        return iter(self._reading.execute(sql))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._reading.close()
+
+
+def look(work_dir: Path) -> Queries:
+    """Open the ledger of ``work_dir`` for reading.
+
+    :raises UsageError: there is none
+    """
+    path = work_dir / LEDGER_NAME
+    if not path.is_file():
+        raise UsageError(f"There is no ledger in {work_dir}.", "Give the --work-dir of the migration.")
+    return Queries(connect(path, read_only=True))
