@@ -1,7 +1,27 @@
 """bulkexim moves a whole MLflow tenant from one server to another."""
 
-from bulkexim.config import Endpoint, Settings
-from bulkexim.engine.migration import migrate
-from bulkexim.engine.report import Report
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bulkexim.config import Endpoint, Settings
+    from bulkexim.engine.migration import migrate
+    from bulkexim.engine.report import Report
 
 __all__ = ["Endpoint", "Report", "Settings", "migrate"]
+
+_HOMES = {
+    "Endpoint": "bulkexim.config",
+    "Report": "bulkexim.engine.report",
+    "Settings": "bulkexim.config",
+    "migrate": "bulkexim.engine.migration",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: the command line's help must not pay for the engine."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -34,7 +37,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rps: Rate | None = None
 
     def __repr__(self) -> str:
-        return f"Endpoint(uri={self.uri!r}, workspace={self.workspace!r})"
+        return f"Endpoint({self.uri.rpartition('@')[2]!r}, workspace={self.workspace!r})"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,8 +85,8 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     dst_uri: str | None = None
     experiments: tuple[str, ...] | str | None = None
     models: tuple[str, ...] | str | None = None
-    run_start_time: str | datetime | None = None
-    runs_until: str | datetime | None = None
+    run_start_time: str | None = None
+    runs_until: str | None = None
     include_deleted: bool | None = None
     no_artifacts: bool | None = None
     experiment_rename_file: str | None = None
@@ -114,8 +117,23 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     dst_concurrency: Positive | None = None
     dst_rps: Rate | None = None
 
+    def __repr__(self) -> str:
+        return "FileSettings(...)"
 
+
+#: What msgspec calls the types of a file, in words.
+_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "array": "a list"}
 _KEYS = FileSettings.__struct_fields__
+
+
+class _Origin(NamedTuple):
+    """Where settings come from; ``called`` says what a key is called there."""
+
+    name: str
+    values: Mapping[str, Any]
+    called: Mapping[str, str] = {}
+    #: Values are texts that stand for numbers and truth values.
+    texts: bool = False
 
 
 def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, str] | None = None) -> FileSettings:
@@ -123,52 +141,68 @@ def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, st
 
     :raises UsageError: a key or value is wrong; the sentence names where it stands and what was expected
     """
-    environ = os.environ if environ is None else environ
+    origins = [
+        _from_environment(os.environ if environ is None else environ),
+        _Origin("the command line", {_kebab(key): value for key, value in flags.items() if value is not None}),
+    ]
+    if config is not None:
+        origins.insert(0, _from_file(config))
     merged: dict[str, Any] = {}
-    for origin, values in (
-        (str(config) if config else "", _from_file(config) if config else {}),
-        ("environment", _from_environment(environ)),
-        ("command line", {key: value for key, value in flags.items() if value is not None}),
-    ):
-        merged |= _checked(origin, values)
+    for origin in origins:
+        merged |= _checked(origin)
     return FileSettings(**merged)
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def _from_file(path: Path) -> _Origin:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not TOML ({error}).") from error
+    # TOML has dates of its own; the flags write them as text.
+    return _Origin(str(path), {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()})
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _from_environment(environ: Mapping[str, str]) -> _Origin:
+    values, called = {}, {}
     for key in _KEYS:
-        side_key = key[4:] if key[:4] in ("src_", "dst_") else None
-        shared = MLFLOW_VARIABLES.get(side_key or "")
-        names = [ENV_PREFIX + key.upper()]
-        if side_key in MLFLOW_VARIABLES and shared:
-            names = [ENV_PREFIX + key[:4].upper() + shared, *names, shared]
-        value = next((environ[name] for name in names if environ.get(name)), None)
-        if value is not None:
-            values[key] = value
-    return values
+        name = next((name for name in variables(key) if environ.get(name)), None)
+        if name is not None:
+            values[_kebab(key)] = environ[name]
+            called[_kebab(key)] = name
+    return _Origin("the environment", values, called, texts=True)
 
 
-def _checked(origin: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``values`` converted to the types of `FileSettings`; texts of the environment become numbers."""
-    encoded = {_kebab(key): value for key, value in values.items()}
-    unknown = sorted(set(encoded) - {_kebab(key) for key in _KEYS})
-    if unknown:
-        raise UsageError(f"{origin}: there is no setting {unknown[0]!r}.", f"Known are: {', '.join(map(_kebab, _KEYS))}.")
+def variables(key: str) -> list[str]:
+    """Return the environment variables of a key of `FileSettings`, the strongest first."""
+    own = ENV_PREFIX + key.upper()
+    side, _, side_key = key.partition("_")
+    shared = MLFLOW_VARIABLES.get(side_key) if side in ("src", "dst") else None
+    return [f"{ENV_PREFIX}{side.upper()}_{shared}", own, shared] if shared else [own]
+
+
+def _checked(origin: _Origin) -> dict[str, Any]:
+    """Return the values of ``origin``, converted to the types of `FileSettings`, by field."""
+    fields = {_kebab(field): field for field in _KEYS}
+    for key in origin.values:
+        if key not in fields:
+            close = get_close_matches(key, fields, n=1)
+            remedy = f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(fields)}."
+            raise UsageError(f"{origin.name}: there is no setting {key!r}.", remedy)
     try:
-        checked = msgspec.convert(encoded, FileSettings, strict=origin != "environment")
+        checked = msgspec.convert(origin.values, FileSettings, strict=not origin.texts)
     except msgspec.ValidationError as error:
         expected, _, where = str(error).partition(" - at `$.")
-        raise UsageError(f"{origin}: {where.rstrip('`') or 'the file'}: {expected[:1].lower()}{expected[1:]}.") from error
-    return {key: getattr(checked, key) for key in _KEYS if _kebab(key) in encoded}
+        key = where.rstrip("`")
+        raise UsageError(f"{origin.name}: {origin.called.get(key, key)}: {_in_words(expected)}.") from error
+    return {fields[key]: getattr(checked, fields[key]) for key in origin.values}
+
+
+def _in_words(expected: str) -> str:
+    """Return what msgspec expected, such as "Expected `int | null`, got `str`", without its type names."""
+    plain = expected.replace(" | null", "").replace("`", "").replace("Expected", "expected")
+    return re.sub(r"\b(int|float|bool|str|array)\b", lambda found: _WORDS[found[0]], plain)
 
 
 def _kebab(key: str) -> str:
@@ -236,8 +270,6 @@ def _renames(path: str | None) -> dict[str, str]:
 
     An old name matches a whole name, or, when it ends with ``*``, every name that begins so.
     """
-    import csv  # noqa: PLC0415 - only this rarely used option needs it
-
     if path is None:
         return {}
     renames: dict[str, str] = {}
@@ -250,12 +282,12 @@ def _renames(path: str | None) -> dict[str, str]:
     return renames
 
 
-def _moment(key: str, value: str | datetime | None) -> int | None:
+def _moment(key: str, value: str | None) -> int | None:
     """Return milliseconds since the epoch for a UTC date or time in ISO form."""
     if value is None:
         return None
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
     except ValueError as error:
         expected = "Expected a UTC date or time such as 2026-01-31 or 2026-01-31T12:00:00."
         raise UsageError(f"{key}: {value!r} is not a time.", expected) from error

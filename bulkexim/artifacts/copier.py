@@ -54,7 +54,8 @@ class Copier:
 
         async def one(entry: Entry, holder: object) -> None:
             try:
-                copied.bytes += await self._copy_file(source, destination, entry, rewrite(entry.path))
+                written = await self._copy_file(source, destination, entry, rewrite(entry.path))
+                copied.bytes += written
                 copied.files += 1
             finally:
                 self.limit.release_on_behalf_of(holder)

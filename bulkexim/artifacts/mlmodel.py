@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 NAME = "MLmodel"
-_ID_LINE = re.compile(rb"^(run_id|model_id|model_uuid):([ \t]*)(['\"]?)([\w-]+)(['\"]?)[ \t]*(\r?)$", re.MULTILINE)
+_ID_LINE = re.compile(rb"^(run_id|model_id|model_uuid):([ \t]*)(['\"]?)([\w-]+)(['\"]?[ \t]*\r?)$", re.MULTILINE)
 _PATH_LINE = re.compile(rb"^(artifact_path:[ \t]*['\"]?)([^\r\n'\"]+)", re.MULTILINE)
 
 
@@ -17,15 +17,16 @@ def rewritten(content: bytes, ids: Mapping[str, str], roots: Mapping[str, str]) 
     """
 
     def other_id(line: re.Match[bytes]) -> bytes:
-        key, gap, opening, old, closing, ending = line.groups()
+        key, gap, opening, old, ending = line.groups()
         new = ids.get(old.decode())
-        return line[0] if new is None else key + b":" + gap + opening + new.encode() + closing + ending
+        return line[0] if new is None else key + b":" + gap + opening + new.encode() + ending
 
     def other_root(line: re.Match[bytes]) -> bytes:
         old = line[2].decode(errors="surrogateescape")
         for source, destination in roots.items():
-            if source and (old == source or old.startswith(source.rstrip("/") + "/")):
-                return line[1] + (destination + old[len(source) :]).encode(errors="surrogateescape")
+            root = source.rstrip("/")
+            if root and (old == root or old.startswith(root + "/")):
+                return line[1] + (destination.rstrip("/") + old[len(root) :]).encode(errors="surrogateescape")
         return line[0]
 
     return _PATH_LINE.sub(other_root, _ID_LINE.sub(other_id, content))

@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from bulkexim.config import Endpoint
+from bulkexim.ends.embedded import embedded
+from bulkexim.ends.local_store import ACCEPTED, is_local, local_store, scheme
 from bulkexim.ends.server import Server, connected
+from bulkexim.errors import UsageError
+
+_DATABASES = ("postgresql", "postgres", "mysql", "mssql", "sqlite")
 
 
-def opened(endpoint: Endpoint, name: str, *, identity: str | None = None) -> AbstractAsyncContextManager[Server]:
-    """Return the open end ``name`` ("source" or "destination")."""
-    return connected(endpoint, name, identity=identity)
+def opened(
+    endpoint: Endpoint, name: str, *, identity: str | None = None, artifacts: bool = True
+) -> AbstractAsyncContextManager[Server]:
+    """Return the open end ``name`` ("source" or "destination"). A source may be a local store.
+
+    With ``artifacts``, a local store whose artifacts cannot be reached is refused.
+
+    :raises UsageError: the address names no end of that kind
+    """
+    if scheme(endpoint.uri) in ("http", "https"):
+        return connected(endpoint, name, identity=identity)
+    if not is_local(endpoint.uri):
+        raise _unknown(endpoint.uri, name)
+    if name != "source":
+        raise UsageError(
+            f"The {name} must be a server, not a local store.",
+            "Start one on it (mlflow server --backend-store-uri sqlite:///mlflow.db) and give http://127.0.0.1:5000.",
+        )
+    return _served(endpoint, name, identity, artifacts)
+
+
+@asynccontextmanager
+async def _served(endpoint: Endpoint, name: str, identity: str | None, artifacts: bool) -> AsyncIterator[Server]:
+    store = local_store(endpoint.uri)
+    workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
+    async with embedded(store, artifacts=artifacts) as url:
+        # Logins are left behind: a server on loopback asks for none.
+        loopback = Endpoint(uri=url, workspace=endpoint.workspace, concurrency=endpoint.concurrency, rps=endpoint.rps)
+        async with connected(loopback, name, identity=identity or f"{store.identity}{workspace}") as server:
+            yield server
+
+
+def _unknown(uri: str, name: str) -> UsageError:
+    # The address itself is not repeated: that of a database holds a password.
+    kind = scheme(uri) or uri
+    if kind.startswith(_DATABASES):
+        remedy = "Start mlflow server --backend-store-uri with it, and give the address of that server."
+    else:
+        remedy = f"Give http://host:port or https://host:port.{f' Or {ACCEPTED[5:]}' if name == 'source' else ''}"
+    return UsageError(f"The {name} cannot be reached by an address of the kind {kind!r}.", remedy)

@@ -16,6 +16,7 @@ from bulkexim.errors import CallError, ObjectError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Draft, Filled, Kind
 from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.journal import Journal
 from bulkexim.ledger.schema import Row, State
 from bulkexim.tasks import together
 
@@ -58,7 +59,7 @@ class Pass:
         started = time.monotonic()
         if not self._quiet:
             self.events.emit(PhaseStarted(self.kind.name))
-        await self._recover()
+        await recover(self.kind, self.pair.ledger)
         async with together() as tasks:
             if not self._quiet:
                 tasks.start_soon(self._size)
@@ -67,18 +68,8 @@ class Pass:
         if not self._quiet:
             self.events.emit(PhaseSized(self.kind.name, self._listed))
         await self._retry_waiting()
-        if not self._quiet and not self.kind.container:
+        if not self._quiet:
             self.events.emit(PhaseEnded(self.kind.name, time.monotonic() - started))
-
-    async def _recover(self) -> None:
-        """Read the markers at the destination, once for a ledger: an earlier one may have been lost."""
-        if f"recovered {self.kind.name}" in self.pair.ledger.setup():
-            return
-        async for found in self.kind.recover():
-            await self.pair.ledger.adopted(
-                self.kind.name, [(one.src_id, one.name, one.dst_id, one.location, one.digest) for one in found]
-            )
-        await self.pair.ledger.recovered(self.kind.name)
 
     async def _size(self) -> None:
         total = await self.kind.total()
@@ -114,6 +105,9 @@ class Pass:
             row = rows.get(draft.id)
             if row is not None and self._is_there(draft, row):
                 self._already(draft, row)
+            elif row is not None and row.state is State.SEALED and draft.waits:
+                # It was sealed without what it waits for; whether that comes now, the end of the pass will show.
+                self._waiting.append(value)
             else:
                 missing.append(draft)
                 self._open[draft.id] = row or Row(kind=self.kind.name, src_id=draft.id), value
@@ -238,6 +232,15 @@ class Pass:
             await self._failed(draft, error)
         else:
             await self._moved(draft, Outcome.MOVED, filled, started)
+
+
+async def recover(kind: Kind[Any, Any], ledger: Journal) -> None:
+    """Read the markers at the destination, once for a ledger: an earlier one may have been lost."""
+    if f"recovered {kind.name}" in ledger.setup():
+        return
+    async for found in kind.recover():
+        await ledger.adopted(kind.name, [(one.src_id, one.name, one.dst_id, one.location, one.digest) for one in found])
+    await ledger.recovered(kind.name)
 
 
 @dataclass(slots=True)

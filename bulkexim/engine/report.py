@@ -121,7 +121,7 @@ class Counting:
             causes=dict(self._causes.most_common()),
             failures=tuple(self._failures),
             uncarried=tuple(self._uncarried),
-            remarks=_remarked(notes),
+            remarks=remarked(notes),
             requests=requests,
             seconds=seconds,
             temporary=bool(self._causes) and not self._lasting,
@@ -140,7 +140,8 @@ class Counting:
         )
 
 
-def _remarked(notes: list[Note]) -> tuple[Remarked, ...]:
+def remarked(notes: list[Note]) -> tuple[Remarked, ...]:
+    """Count remarks of one sort, the most frequent first."""
     counts: Counter[str] = Counter()
     examples: dict[str, Any] = {}
     for note in notes:

@@ -13,7 +13,18 @@ import httpx
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from bulkexim.errors import BadReply, CallError, FatalError, Lost, NotSent, ServerFault, TemporaryTrouble, Throttled, Unsure
+from bulkexim.errors import (
+    BadReply,
+    CallError,
+    FatalError,
+    Lost,
+    NotSent,
+    RacingDuplicate,
+    ServerFault,
+    TemporaryTrouble,
+    Throttled,
+    Unsure,
+)
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.replies import raise_for_reply
 
@@ -26,6 +37,8 @@ TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 PATIENCE = 600.0
 #: A server that fails on one call fails for good after this many tries.
 FAULT_TRIES = 5
+#: A server, or the proxy before it, that says this has too much to do or is not there.
+OVERLOADED = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 
 
 class Repeat(Enum):
@@ -98,7 +111,8 @@ class Client:
         :raises CallError: the server declined or the connection broke
         """
         what = self._named("GET", path)
-        request = self.http.build_request("GET", path, params=_listed(params))
+        # What is stored is wanted byte for byte, not as a proxy would pack it.
+        request = self.http.build_request("GET", path, params=_listed(params), headers={"accept-encoding": "identity"})
         async with self.limiter.slot():
             response = await self._send(request, what, stream=True)
             try:
@@ -152,8 +166,14 @@ class Client:
             raise FatalError(f"{what}: {error}", "Give an http:// or https:// address.") from error
         except httpx.TransportError as error:
             raise Lost(f"{what}: the connection broke ({error}).") from error
+        except httpx.DecodingError as error:
+            raise BadReply(f"{what}: the reply cannot be unpacked ({error}).") from error
         except Throttled as error:
             self.limiter.pushed_back(error.retry_after)
+            raise
+        except ServerFault as error:
+            if error.status in OVERLOADED:
+                self.limiter.pushed_back()
             raise
         self.limiter.succeeded()
         return response
@@ -164,10 +184,19 @@ class Client:
         :raises Unsure: see `call`
         :raises TemporaryTrouble: see `call`
         """
+        faults = 0
+
+        def out_of_patience(state: RetryCallState) -> bool:
+            nonlocal faults
+            if _is_fault(state.outcome.exception() if state.outcome else None):
+                faults += 1
+                return faults >= self.patience.fault_tries
+            return (state.seconds_since_start or 0.0) >= self.patience.seconds
+
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: _worth_repeating(error, repeat)),
             wait=wait_exponential_jitter(initial=0.2, max=self.patience.longest_pause, jitter=0.2),
-            stop=self._out_of_patience,
+            stop=out_of_patience,
             sleep=self._pause,
             reraise=True,
         )
@@ -177,25 +206,19 @@ class Client:
 
         try:
             return await retrying(once)
-        except (NotSent, Throttled) as error:
-            raise TemporaryTrouble(
-                f"{what}: the {self.name} did not answer for {self.patience.seconds:.0f} s.",
-                "Run the same command again when it is back.",
-            ) from error
         except CallError as error:
             if repeat is Repeat.ONCE and not error.definite:
                 raise Unsure(error.problem, cause=error.cause, status=error.status) from error
+            if _is_absence(error):
+                raise TemporaryTrouble(
+                    f"{what}: the {self.name} did not answer for {self.patience.seconds:.0f} s.",
+                    "Run the same command again when it is back.",
+                ) from error
             raise
 
     async def _pause(self, seconds: float) -> None:
         self.traffic.retries += 1
         await self.sleep(seconds)
-
-    def _out_of_patience(self, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, BadReply) or _is_internal(error):
-            return state.attempt_number >= self.patience.fault_tries
-        return (state.seconds_since_start or 0.0) >= self.patience.seconds
 
     def _named(self, method: str, path: str) -> str:
         return f"{self.name} {method} {path}"
@@ -211,8 +234,17 @@ def _worth_repeating(error: BaseException, repeat: Repeat) -> bool:
     return repeat is Repeat.SAFE or error.definite
 
 
-def _is_internal(error: BaseException | None) -> bool:
-    return isinstance(error, ServerFault) and error.status == httpx.codes.INTERNAL_SERVER_ERROR
+def _is_fault(error: BaseException | None) -> bool:
+    """Return whether the server is there and fails on this call, so that patience would hardly help."""
+    if isinstance(error, ServerFault):
+        return error.status == httpx.codes.INTERNAL_SERVER_ERROR
+    return isinstance(error, BadReply | RacingDuplicate)
+
+
+def _is_absence(error: CallError) -> bool:
+    """Return whether the server is not there, or not for anybody."""
+    gone = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
+    return isinstance(error, NotSent | Throttled) or (isinstance(error, ServerFault) and error.status in gone)
 
 
 def _listed(params: Params | None) -> list[tuple[str, str | int | float | bool | None]] | None:

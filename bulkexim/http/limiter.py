@@ -11,8 +11,12 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-START = 8
-CEILING = 32
+START = 4
+#: An MLflow server process has 15 database connections, and a write holds one while it asks for a second: from 15
+#: writes at once on they wait for each other until they time out after 30 s (measured on MLflow 3.17.2; it was seen
+#: once with 12). How many processes a server has cannot be asked, so the ceiling suits one of them; one process
+#: became no faster beyond 6.
+CEILING = 8
 SHRINK = 0.67
 #: Push-backs that arrive closer together than this many seconds count as one.
 SHRINK_PAUSE = 1.0
@@ -53,23 +57,29 @@ class Limiter:
         await self._slots.acquire_on_behalf_of(holder)
         try:
             await self._wait_for_gate()
-            await self._wait_for_turn()
+            while await self._wait_for_turn() and self._closed_for() > 0:
+                await self._wait_for_gate()  # it closed during the wait, so that turn is given up
             yield
         finally:
             self._slots.release_on_behalf_of(holder)
 
+    def _closed_for(self) -> float:
+        return self._open_at - self._clock()
+
     async def _wait_for_gate(self) -> None:
-        while (delay := self._open_at - self._clock()) > 0:
+        while (delay := self._closed_for()) > 0:
             await self._sleep(delay)
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_turn(self) -> bool:
+        """Wait until a request may leave; return whether that took time."""
         if self._rps is None:
-            return
+            return False
         now = self._clock()
         turn = max(now, self._next_turn)
         self._next_turn = turn + 1 / self._rps
         if turn > now:
             await self._sleep(turn - now)
+        return turn > now
 
     def succeeded(self) -> None:
         """Note a reply: a whole window of them widens the limit by one."""

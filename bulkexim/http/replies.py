@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -65,10 +66,15 @@ def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> 
     code = str(body.error_code) if body else ""
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Throttled(text, status=status, retry_after=_retry_after(response))
-    if status == httpx.codes.SERVICE_UNAVAILABLE and (code == "TEMPORARILY_UNAVAILABLE" or _retry_after(response)):
+    if status == httpx.codes.SERVICE_UNAVAILABLE and _is_untouched(response, body):
         return Throttled(text, status=status, retry_after=_retry_after(response))
+    if body is not None and "QueuePool limit" in body.message:
+        # Too many requests at once for the server's own pool of database connections; nothing was begun.
+        return Throttled(text, status=status)
     if status == httpx.codes.REQUEST_TIMEOUT:
         return Lost(text, status=status)
+    if status == httpx.codes.NOT_IMPLEMENTED or code == "ENDPOINT_NOT_FOUND":
+        return NoSuchEndpoint(text, status=status, cause=code)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return ServerFault(text, status=status)
     if body is None and status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
@@ -82,6 +88,17 @@ def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> 
     return Refused(text, status=status, cause=code or f"HTTP {status}")
 
 
+def _is_untouched(response: httpx.Response, body: ErrorBody | None) -> bool:
+    """Return whether a 503 was sent before anything was done.
+
+    MLflow sends one for every failure of its database. SQLite's lock comes before the commit; but where a connection to
+    a database server broke, it may have been the commit that got through.
+    """
+    if body is None:
+        return _retry_after(response) is not None
+    return "database is locked" in body.message
+
+
 def _error_body(content: bytes) -> ErrorBody | None:
     try:
         body = msgspec.json.decode(content, type=ErrorBody)
@@ -93,7 +110,9 @@ def _error_body(content: bytes) -> ErrorBody | None:
 def _is_switched_off(response: httpx.Response, body: ErrorBody | None) -> bool:
     if body is not None:
         return body.error_code == "FEATURE_DISABLED"
-    return response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "disabled" in response.text.lower()
+    # MLflow says so in one line of plain text, whatever its content type; a proxy sends a page.
+    text = response.text.strip().lower()
+    return response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "disabled" in text and not text.startswith("<")
 
 
 def _sentence(response: httpx.Response, body: ErrorBody | None) -> str:
@@ -115,7 +134,8 @@ def _retry_after(response: httpx.Response) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:

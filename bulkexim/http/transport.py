@@ -94,8 +94,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             self._session = None
 
 
-def _content(request: httpx.Request, stream: httpx.AsyncByteStream | None) -> bytes | AsyncIterator[bytes] | None:
+def _content(request: httpx.Request, stream: httpx.AsyncByteStream | None) -> bytes | httpx.AsyncByteStream | None:
     try:
         return request.content or None
     except httpx.RequestNotRead:
-        return aiter(stream) if stream is not None else None
+        # The stream itself, not an iterator of it: a second try of aiohttp's own must not send only the rest of it.
+        return stream

@@ -37,6 +37,11 @@ class RunFolders:
         self._runs: dict[str, set[str]] = {}
         self._lock = anyio.Lock()
 
+    @property
+    def listings(self) -> int:
+        """How many listings it took so far."""
+        return len(self._runs)
+
     async def may_have_artifacts(self, run: Run) -> bool:
         """Return whether a run needs a listing of its own."""
         root = proxied_root(run.info.artifact_uri)

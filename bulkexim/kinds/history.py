@@ -67,21 +67,33 @@ class Histories:
                 yield piece
 
 
-async def histories(source: Server, latest: Latest) -> Histories:
-    """Read ahead what one bulk call for each key brings completely. ``latest`` holds the last point of each key."""
-    found = Histories(source, latest)
+def shared(source: Server, latest: Latest) -> dict[str, list[SourceId]]:
+    """Return the keys whose histories one bulk call can bring for several runs, with those runs."""
     if not source.capabilities.sampled_history or _expected(latest) > WINDOW_POINTS:
-        return found
+        return {}
     runs: dict[str, list[SourceId]] = {}
     for run_id, points in latest.items():
         for point in points:
             if point.step < SAMPLED_FROM:
                 runs.setdefault(point.key, []).append(run_id)
+    return {key: ids for key, ids in runs.items() if len(ids) > 1}
+
+
+async def histories(source: Server, latest: Latest) -> Histories:
+    """Read ahead what one bulk call for each key brings completely. ``latest`` holds the last point of each key."""
+    found = Histories(source, latest)
     async with together() as tasks:
-        for key, ids in runs.items():
-            if len(ids) > 1:
-                tasks.start_soon(_read_ahead, found, key, ids)
+        for key, ids in shared(source, latest).items():
+            tasks.start_soon(_read_ahead, found, key, ids)
     return found
+
+
+def expected_requests(source: Server, latest: Latest) -> int:
+    """Return how many calls the histories of a window will take."""
+    together_read = shared(source, latest)
+    covered = sum(len(ids) for ids in together_read.values())
+    alone = sum(len(points) for points in latest.values()) - covered
+    return len(together_read) + alone
 
 
 async def _read_ahead(found: Histories, key: str, runs: Sequence[SourceId]) -> None:

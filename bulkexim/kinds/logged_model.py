@@ -12,13 +12,15 @@ from typing import Any, ClassVar
 import msgspec
 
 from bulkexim.artifacts.copier import Copier
+from bulkexim.artifacts.places import proxied_root
 from bulkexim.ends.server import Server
-from bulkexim.errors import NotFound, ObjectError
+from bulkexim.errors import NotFound, ObjectError, Refused
 from bulkexim.http.client import Repeat
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
+from bulkexim.kinds.run_values import search_runs
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone, key_list, marks, provenance, tag_value, users_tags
 from bulkexim.ledger.schema import Row
@@ -129,8 +131,29 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             return
         for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
             chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]
+            active: set[SourceId] = set()
             async for page in logged_models(self._pair.source, chunk):
+                if self._pair.settings.include_deleted:
+                    active |= {model.info.model_id for model in page}
                 yield page
+            if self._pair.settings.include_deleted:
+                async for page in self._deleted(chunk, active):
+                    yield page
+
+    async def _deleted(self, experiments: Sequence[SourceId], active: set[SourceId]) -> AsyncIterator[list[LoggedModel]]:
+        """Yield deleted logged models: no search shows them, only the outputs of runs still name them."""
+        async for runs in search_runs(self._pair.source, experiments, "ALL", ""):
+            named = {link.model_id for run in runs for link in run.outputs.model_outputs} - active
+            active |= named
+            found = [await self._if_deleted(model_id) for model_id in sorted(named)]
+            yield [model for model in found if model is not None]
+
+    async def _if_deleted(self, model_id: SourceId) -> LoggedModel | None:
+        try:
+            model = await get_logged_model(self._pair.source, model_id)
+        except Refused:
+            return None  # Gone for good, or the server is too old to show it.
+        return model if model.deleted else None
 
     async def drafts(self, values: Sequence[LoggedModel], *, final: bool) -> Sequence[Draft[ModelPlan]]:
         del final
@@ -207,7 +230,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         await self._pair.ledger.linked(_links(plan.model))
         if not fresh:
             await self._refresh(draft, row)
-        if not self._pair.settings.artifacts or plan.model.deleted:
+        if not self._pair.settings.artifacts or (plan.model.deleted and proxied_root(info.artifact_uri) is None):
             return Filled()
         ids = {draft.id: row.dst_id or ""} | ({info.source_run_id: plan.run} if plan.run else {})
         source = Root(info.artifact_uri, model_id=draft.id)

@@ -89,7 +89,7 @@ async def passes(pair: Pair, copier: Copier, scope: Scope) -> AsyncIterator[Sequ
     yield tracking(pair, copier, scope.selected, logged=scope.logged_models)
     if not scope.registry:
         return
-    referenced = await _referenced(pair)
+    referenced = await _referenced(pair, frozenset(found.experiment_id for found in scope.selected))
     if referenced.runs or referenced.models:
         owners = [found for found in scope.known if found.experiment_id in referenced.experiments]
         yield tracking(pair, copier, owners, logged=scope.logged_models, only=referenced)
@@ -99,19 +99,24 @@ async def passes(pair: Pair, copier: Copier, scope: Scope) -> AsyncIterator[Sequ
 
 @dataclass(frozen=True, slots=True)
 class Referenced:
-    """Runs and logged models to which selected versions point, that are not moved yet, and their experiments."""
+    """Runs and logged models to which selected versions point, that are not moved yet, and their experiments.
+
+    Experiments that were ``moved`` already need not be moved again.
+    """
 
     runs: Sequence[SourceId]
     models: Sequence[SourceId]
     experiments: frozenset[SourceId]
+    moved: frozenset[SourceId]
 
 
 def tracking(
     pair: Pair, copier: Copier, selected: Sequence[Experiment], *, logged: bool, only: Referenced | None = None
 ) -> list[AnyKind]:
     """Return the kinds of the tracking store: experiments, then what they hold."""
+    moved = only.moved if only else frozenset()
     runs = RunKind(pair, copier, selected, only=only.runs if only else None, with_models=logged)
-    first = ExperimentKind(pair, selected)
+    first = ExperimentKind(pair, [found for found in selected if found.experiment_id not in moved])
     if not logged:
         return [first, runs]
     models = LoggedModelKind(pair, copier, selected, only=only.models if only else None)
@@ -120,7 +125,7 @@ def tracking(
     return [first, shells, models, runs]
 
 
-async def _referenced(pair: Pair) -> Referenced:
+async def _referenced(pair: Pair, moved: frozenset[SourceId]) -> Referenced:
     """Find runs that no selection brought, although a version needs them: deleted ones, or all with --models."""
     runs: dict[SourceId, SourceId] = {}
     models: dict[SourceId, SourceId] = {}
@@ -138,7 +143,7 @@ async def _referenced(pair: Pair) -> Referenced:
         if "logged_model" not in pair.settings.without:
             for model_id in await _unknown(pair, "logged_model", wanted_models):
                 await _find_model(pair, model_id, models)
-    return Referenced(sorted(runs), sorted(models), frozenset(runs.values()) | frozenset(models.values()))
+    return Referenced(sorted(runs), sorted(models), frozenset(runs.values()) | frozenset(models.values()), moved)
 
 
 async def _unknown(pair: Pair, kind: str, ids: set[SourceId]) -> list[SourceId]:

@@ -16,7 +16,7 @@ from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
-from bulkexim.kinds.history import Histories, histories, points_of
+from bulkexim.kinds.history import Histories, expected_requests, histories, points_of
 from bulkexim.kinds.run_values import (
     ENDED,
     NAME_TAG,
@@ -328,18 +328,27 @@ class RunKind(Kind[Run, RunPlan]):
         return Recovered(src_id, run.info.run_name, DestinationId(run.info.run_id), run.info.artifact_uri, content)
 
     async def estimate(self, drafts: Sequence[Draft[RunPlan]]) -> Estimate:
-        estimate = Estimate()
+        latest = {draft.id: draft.value.run.data.metrics for draft in drafts}
+        reads = expected_requests(self._pair.source, latest) + (len(drafts) if self._with_models else 0)
+        listings = self._folders.listings
+        estimate = Estimate(reads)
         for draft in drafts:
+            estimate = estimate.plus(Estimate(0, _writes(draft.value)))
             run = draft.value.run
-            points = points_of(run.data.metrics)
-            batches = max(-(-len(run.data.params) // PARAMS), -(-(len(run.data.params) + points) // BATCH))
-            links = bool(run.inputs.dataset_inputs) + bool(draft.value.outputs)
-            writes = 1 + max(batches, bool(draft.value.late_tags)) + links + (run.info.status != "RUNNING") + run.deleted
-            estimate = estimate.plus(Estimate(len(run.data.metrics) / self.window, writes))
             if self._pair.settings.artifacts and await self._folders.may_have_artifacts(run):
-                root = Root(run.info.artifact_uri, run_id=draft.id)
-                estimate = estimate.plus(await count_files(self._pair, root))
-        return estimate
+                estimate = estimate.plus(await count_files(self._pair, Root(run.info.artifact_uri, run_id=draft.id)))
+        return estimate.plus(Estimate(self._folders.listings - listings))
+
+
+def _writes(plan: RunPlan) -> int:
+    """Return how many calls a run takes at the destination, its artifacts apart."""
+    run = plan.run
+    params, points = len(run.data.params), points_of(run.data.metrics)
+    late = bool(plan.late_tags) or any(tag.key in OWN_ID_TAGS for tag in run.data.tags)
+    batches = max(-(-params // PARAMS), -(-(params + points) // BATCH), late)
+    links = bool(run.inputs.dataset_inputs) + bool(plan.outputs)
+    end = run.info.status != "RUNNING" or run.info.end_time is not None
+    return 1 + batches + links + end + (run.deleted and not plan.in_deleted_experiment)
 
 
 def _tags(run: Run) -> tuple[list[Tag], list[Tag], list[Remark]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from bulkexim.errors import BulkeximError, FatalError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.queries import Queries
-from bulkexim.ledger.schema import State
+from bulkexim.ledger.schema import TABLES, State
+from bulkexim.tasks import together
 
 Statement = tuple[str, Sequence[object]]
 
@@ -28,19 +29,18 @@ Statement = tuple[str, Sequence[object]]
 class _Change:
     statements: Sequence[Statement]
     done: anyio.Event = field(default_factory=anyio.Event)
-    error: BulkeximError | None = None
+    error: Exception | None = None
 
 
 class Journal(Queries):
-    """The ledger of one migration, open for writing; made by `journal`."""
+    """The ledger of one migration, open for writing; made by `journal` or `rehearsal`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._writing = connect(path)
+    def __init__(self, path: Path, writing: sqlite3.Connection, reading: sqlite3.Connection) -> None:
+        self._writing = writing
         self._pending: list[_Change] = []
         self._wake = anyio.Event()
         self._closing = False
-        super().__init__(connect(path, read_only=True))
+        super().__init__(path, reading)
 
     def bind(self, source: str, destination: str) -> None:
         """Tie the ledger to a pair of ends.
@@ -86,7 +86,7 @@ class Journal(Queries):
 
     async def filled(self, kind: str, src_id: SourceId, moved: int) -> None:
         """Note that everything but the seal is there; ``moved`` is in bytes of artifacts."""
-        await self._update(kind, src_id, state=State.FILLED, bytes=moved)
+        await self._update(kind, src_id, state=State.FILLED, bytes=moved, cause="", error="")
 
     async def sealed(
         self, kind: str, src_id: SourceId, digest: str, *, written: str, moved: int, seconds: float, notes: Notes
@@ -154,7 +154,7 @@ class Journal(Queries):
             try:
                 with anyio.CancelScope(shield=True):
                     await to_thread.run_sync(self._commit, changes)
-            except BulkeximError as error:
+            except Exception as error:  # noqa: BLE001 - those who asked for the changes raise it
                 for change in changes:
                     change.error = error
             finally:
@@ -173,10 +173,12 @@ class Journal(Queries):
                 for sql, values in change.statements:
                     self._writing.execute(sql, values)
             self._writing.execute("commit")
-        except sqlite3.Error as error:
+        except Exception as error:
             if self._writing.in_transaction:
                 self._writing.execute("rollback")
-            raise trouble(self.path, error) from error
+            if isinstance(error, sqlite3.Error):
+                raise trouble(self.path, error) from error
+            raise
 
     def close(self) -> None:
         """Close both connections."""
@@ -199,9 +201,29 @@ def _updating(kind: str, src_id: SourceId, fields: Mapping[str, object]) -> Stat
 @asynccontextmanager
 async def journal(work_dir: Path) -> AsyncIterator[Journal]:
     """Open the ledger of ``work_dir`` with its writer at work; everything pending is committed at the end."""
-    ledger = await to_thread.run_sync(Journal, work_dir / LEDGER_NAME)
+    path = work_dir / LEDGER_NAME
+    writing = await to_thread.run_sync(connect, path)
+    async with _at_work(Journal(path, writing, connect(path, read_only=True))) as ledger:
+        yield ledger
+
+
+@asynccontextmanager
+async def rehearsal(work_dir: Path) -> AsyncIterator[Journal]:
+    """Open a copy of the ledger of ``work_dir`` (or an empty one) in memory: nothing is written anywhere."""
+    path = work_dir / LEDGER_NAME
+    memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+    if path.is_file():
+        with closing(connect(path, read_only=True)) as original:
+            original.backup(memory)
+    memory.executescript(TABLES)
+    async with _at_work(Journal(path, memory, memory)) as ledger:
+        yield ledger
+
+
+@asynccontextmanager
+async def _at_work(ledger: Journal) -> AsyncIterator[Journal]:
     try:
-        async with anyio.create_task_group() as tasks:
+        async with together() as tasks:
             tasks.start_soon(_committing, ledger)
             try:
                 yield ledger

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio
 import msgspec
@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from bulkexim.errors import UsageError
 from bulkexim.ids import DestinationId, SourceId
-from bulkexim.ledger.files import LEDGER_NAME, connect
+from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.schema import COLUMNS, Row, State
 
 #: SQLite takes 32,766 values in one statement; a page of objects stays far below.
@@ -65,13 +65,24 @@ class Link(NamedTuple):
 class Queries:
     """A read-only look at a ledger."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
         self._reading = connection
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
+    def _ask(self, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
+        """Yield the rows of one question.
+
+        :raises FatalError: the ledger is damaged
+        """
+        try:
+            yield from self._reading.execute(sql, values)
+        except sqlite3.Error as error:
+            raise trouble(self.path, error) from error
+
     def setup(self) -> dict[str, str]:
         """Return the pair of ends that the ledger belongs to."""
-        return dict(self._reading.execute("select key, value from setup").fetchall())
+        return dict(self._ask("select key, value from setup"))
 
     async def rows(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, Row]:
         """Return what is known of the objects ``ids``; unknown ones are absent."""
@@ -83,7 +94,7 @@ class Queries:
             chunk = ids[start : start + _CHUNK]
             marks = ", ".join("?" * len(chunk))
             sql = f"select {', '.join(COLUMNS)} from objects where kind = ? and src_id in ({marks})"  # noqa: S608
-            for values in self._reading.execute(sql, (kind, *chunk)):
+            for values in self._ask(sql, (kind, *chunk)):
                 row = msgspec.convert(dict(zip(COLUMNS, values, strict=True)), Row)
                 found[row.src_id] = row
         return found
@@ -98,46 +109,46 @@ class Queries:
             chunk = runs[start : start + _CHUNK]
             marks = ", ".join("?" * len(chunk))
             sql = f"select * from metric_links where run_id in ({marks})"  # noqa: S608 - question marks only
-            for values in self._reading.execute(sql, chunk):
+            for values in self._ask(sql, chunk):
                 link = Link(*values)
                 found.setdefault(link.run_id, []).append(link)
         return found
 
     def known(self, kind: str) -> bool:
         """Return whether any object of ``kind`` is in the ledger."""
-        return self._reading.execute("select 1 from objects where kind = ? limit 1", (kind,)).fetchone() is not None
+        return any(self._ask("select 1 from objects where kind = ? limit 1", (kind,)))
 
     async def placed(self, kind: str) -> list[DestinationId]:
         """Return the destination ids of every object of ``kind`` that exists there."""
         sql = "select dst_id from objects where kind = ? and dst_id is not null order by dst_id"
 
         def ask() -> list[DestinationId]:
-            return [DestinationId(dst_id) for (dst_id,) in self._reading.execute(sql, (kind,))]
+            return [DestinationId(dst_id) for (dst_id,) in self._ask(sql, (kind,))]
 
         return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 
     def tallies(self) -> list[Tally]:
         """Return the number of objects by kind and state."""
         sql = "select kind, state, count(*), sum(error <> ''), sum(bytes) from objects group by kind, state"
-        return [Tally(kind, State(state), *rest) for kind, state, *rest in self._reading.execute(sql)]
+        return [Tally(kind, State(state), *rest) for kind, state, *rest in self._ask(sql)]
 
     def phases(self) -> dict[str, tuple[int, int | None, float]]:
         """Return by phase: objects found, objects in all (where known), time of the last change (seconds since 1970)."""
-        return {name: (found, total, at) for name, found, total, at in self._reading.execute("select * from phases")}
+        return {name: (found, total, at) for name, found, total, at in self._ask("select * from phases")}
 
     def failures(self) -> Iterator[Failure]:
         """Yield what failed last time and is not sealed since."""
         sql = "select kind, src_id, name, cause, error from objects where error <> '' order by kind, src_id"
-        return (Failure(*values) for values in self._reading.execute(sql))
+        return (Failure(*values) for values in self._ask(sql))
 
     def notes(self) -> Iterator[Note]:
         """Yield what could not be carried of objects that arrived."""
-        return (Note(*values) for values in self._reading.execute("select * from notes order by kind, src_id, what"))
+        return (Note(*values) for values in self._ask("select * from notes order by kind, src_id, what"))
 
     def id_map(self) -> Iterator[tuple[str, str, str]]:
         """Yield (source id, destination id, kind) of everything that exists at the destination."""
         sql = "select src_id, dst_id, kind from objects where dst_id is not null order by kind, src_id"
-        return iter(self._reading.execute(sql))
+        return self._ask(sql)
 
     def close(self) -> None:
         """Close the connection."""
@@ -152,4 +163,4 @@ def look(work_dir: Path) -> Queries:
     path = work_dir / LEDGER_NAME
     if not path.is_file():
         raise UsageError(f"There is no ledger in {work_dir}.", "Give the --work-dir of the migration.")
-    return Queries(connect(path, read_only=True))
+    return Queries(path, connect(path, read_only=True))

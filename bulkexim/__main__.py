@@ -1,0 +1,5 @@
+"""``python -m bulkexim``."""
+
+from bulkexim.cli.main import main
+
+main(prog_name="bulkexim")

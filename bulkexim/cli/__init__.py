@@ -1,0 +1,1 @@
+"""The door: click commands that parse, call and print."""

@@ -1,0 +1,39 @@
+"""Writes the id map, a row at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TextIO
+
+from bulkexim.ledger.queries import look
+
+COLUMNS = ("source_id", "destination_id", "kind")
+Rows = Iterable[tuple[str, str, str]]
+
+
+def write(work_dir: Path, form: str, kinds: Sequence[str], output: TextIO) -> None:
+    """Write the map of the ledger in ``work_dir``, of all kinds or of some, as ``csv`` or ``json``.
+
+    :raises UsageError: there is no ledger
+    """
+    with closing(look(work_dir)) as queries:
+        rows = (row for row in queries.id_map() if not kinds or row[2] in kinds)
+        (_write_json if form == "json" else _write_csv)(rows, output)
+
+
+def _write_csv(rows: Rows, output: TextIO) -> None:
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+
+
+def _write_json(rows: Rows, output: TextIO) -> None:
+    before = "[\n"
+    for row in rows:
+        output.write(before + json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False))
+        before = ",\n"
+    output.write("\n]\n" if before == ",\n" else "[]\n")

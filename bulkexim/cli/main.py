@@ -1,0 +1,67 @@
+"""The command ``bulkexim``. A command is imported when it is used, so that the help comes at once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from bulkexim.cli.failures import Failures
+
+
+class Entry(NamedTuple):
+    """Where a command is, and its line in the help."""
+
+    home: str
+    help: str
+
+
+COMMANDS = {
+    "migrate-workspace": Entry(
+        "bulkexim.cli.migrate:migrate_workspace", "Move experiments, runs, artifacts, models and versions."
+    ),
+    "status": Entry("bulkexim.cli.status:status", "Say how far a migration is, while it runs or afterwards."),
+    "id-map": Entry("bulkexim.cli.id_map:id_map", "Write which id became which, as CSV or JSON."),
+}
+
+
+class Door(click.Group):
+    """A group that imports its commands late and tells every failure in one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].home.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was asked for."""
+        ctx.obj = Failures()
+        with ctx.obj.told():
+            return super().invoke(ctx)
+
+
+@click.command(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="bulkexim", prog_name="bulkexim")
+def main() -> None:
+    """Move whole MLflow tenants between servers: nothing lost, nothing doubled.
+
+    \b
+      bulkexim migrate-workspace --src-uri http://old:5000 --dst-uri http://new:5000
+
+    \b
+    Exit codes: 0 everything is accounted for, 2 wrong usage, 3 finished but some objects failed,
+    5 temporary trouble (run the same command again), 7 fatal, 130 interrupted, 1 a bug of bulkexim.
+    """

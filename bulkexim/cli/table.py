@@ -1,0 +1,129 @@
+"""Prints a report or a plan for people, on stdout."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from bulkexim.config import Settings
+from bulkexim.engine.plan import Plan
+from bulkexim.engine.report import Remarked, Report, Uncounted
+
+#: Columns of a page that nobody's terminal limits: a file, a pipe, the log of a CI.
+PAGE_WIDTH = 120
+
+
+def printer() -> Console:
+    """Return a console on stdout that prints names as they are."""
+    width = None if sys.stdout.isatty() else PAGE_WIDTH
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
+def grid(headings: Sequence[str], rows: Iterable[Sequence[object]], totals: Sequence[object] = ()) -> Table:
+    """Return a table whose first column names the row and whose others hold numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=bool(totals))
+    for number, heading in enumerate(headings):
+        footer = _cell(totals[number]) if totals else ""
+        table.add_column(heading, footer, justify="right" if number else "left", no_wrap=True, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def size(number: int) -> str:
+    """Return a number of bytes for people."""
+    return str(decimal(number))
+
+
+def say(console: Console, text: str = "") -> None:
+    """Print a line that the terminal may wrap but nobody cuts."""
+    console.print(text, soft_wrap=True)
+
+
+def show(report: Report, work_dir: Path, log_path: Path) -> None:
+    """Print what a run did, what went wrong, and what to do next."""
+    console = printer()
+    headings = ("", "found", "already\nthere", "moved", "failed", "skipped", "bytes", "seconds")
+    rows = [(k.kind, k.found, k.already, k.moved, k.failed, k.skipped, size(k.bytes), k.seconds) for k in report.kinds]
+    sums = [sum(getattr(kind, name) for kind in report.kinds) for name in ("found", "already", "moved", "failed", "skipped")]
+    total = ("in all", *sums, size(sum(kind.bytes for kind in report.kinds)), report.seconds)
+    console.print(grid(headings, rows, total))
+    _show_failures(console, report)
+    _show_remarks(console, report.remarks)
+    _show_uncarried(console, report.uncarried)
+    requests = ", ".join(f"{number:,} to the {name}" for name, number in report.requests.items())
+    say(console, f"Requests: {requests}.")
+    say(console, f"Log: {log_path}")
+    say(console)
+    say(console, _next(report, work_dir))
+
+
+def _show_failures(console: Console, report: Report) -> None:
+    if not report.failed:
+        return
+    say(console, f"Failed: {report.failed:,}")
+    for cause, number in report.causes.items():
+        example = next((failure for failure in report.failures if failure.cause == cause), None)
+        say(console, f"  {number:,}  {cause}" + (f", such as {example.kind} {example.name!r} ({example.id}):" if example else ""))
+        if example:
+            say(console, f"      {example.error}")
+    say(console)
+
+
+def _show_remarks(console: Console, remarks: Sequence[Remarked]) -> None:
+    if not remarks:
+        return
+    say(console, "Kept as tags, for MLflow's API cannot carry it:")
+    for remark in remarks:
+        say(console, f"  {remark.objects:,}  {remark.what}, such as {remark.example}")
+    say(console)
+
+
+def _show_uncarried(console: Console, uncarried: Sequence[Uncounted]) -> None:
+    if not uncarried:
+        return
+    counts = ", ".join(f"{one.objects:,}{'+' if one.more else ''} {one.kind}" for one in uncarried)
+    say(console, f"Not carried by this version, left at the source: {counts}.")
+    say(console)
+
+
+def _next(report: Report, work_dir: Path) -> str:
+    if report.failed:
+        listing = command("status --failures", work_dir)
+        return f"Next: run the same command again, it tries exactly what is missing. Every failure: {listing}"
+    return f"Everything is accounted for. Next, which id became which: {command('id-map', work_dir)}"
+
+
+def command(name: str, work_dir: Path) -> str:
+    """Return a command of bulkexim as the user types it."""
+    place = "" if work_dir == Settings().work_dir else f" --work-dir {shlex.quote(str(work_dir))}"
+    return f"bulkexim {name}{place}"
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what a migration would do."""
+    console = printer()
+    headings = ("", "found", "already\nthere", "to move", "files", "bytes", "requests:\nsource", "\ndestination")
+    names = ("found", "already", "to_move", "files")
+    rows = [
+        (k.kind, k.found, k.already, k.to_move, k.files, size(k.bytes), k.src_requests, k.dst_requests) for k in plan.kinds
+    ]
+    sums = [sum(getattr(kind, name) for kind in plan.kinds) for name in names]
+    total = ("in all", *sums, size(sum(kind.bytes for kind in plan.kinds)), plan.src_requests, plan.dst_requests)
+    console.print(grid(headings, rows, total))
+    _show_remarks(console, plan.remarks)
+    _show_uncarried(console, plan.uncarried)
+    say(console, "Nothing was written. Next: the same command without --dry-run.")

@@ -1,0 +1,48 @@
+"""Writes every event of a migration to its log."""
+
+from __future__ import annotations
+
+from structlog.typing import FilteringBoundLogger
+
+from bulkexim.engine.events import Event, Finished, Found, Listener, Outcome, PhaseEnded, PhaseSized, PhaseStarted, Stepped, Uncarried
+
+
+def logging_to(logger: FilteringBoundLogger) -> Listener:
+    """Return a listener that writes one line for each object and state change, and for each phase."""
+
+    def write(event: Event) -> None:
+        match event:
+            case Stepped(kind, source_id, name, state, dst_id):
+                logger.info("state", kind=kind, name=name, source_id=source_id, destination_id=dst_id, state=str(state))
+            case Finished():
+                _finished(logger, event)
+            case PhaseStarted(kind=kind):
+                logger.info("phase started", kind=kind)
+            case PhaseSized(kind=kind, total=total):
+                logger.info("phase sized", kind=kind, objects=total)
+            case PhaseEnded(kind=kind, seconds=seconds):
+                logger.info("phase ended", kind=kind, seconds=seconds)
+            case Uncarried(kind=kind, objects=objects, more=more):
+                logger.warning("not carried", kind=kind, objects=objects, more=more)
+            case Found():
+                pass  # every object that was found has a line of its own
+
+    return write
+
+
+def _finished(logger: FilteringBoundLogger, event: Finished) -> None:
+    write = logger.error if event.outcome is Outcome.FAILED else logger.info
+    write(
+        "finished",
+        kind=event.kind,
+        name=event.name,
+        source_id=event.id,
+        destination_id=event.dst_id,
+        outcome=str(event.outcome),
+        attempts=event.attempts,
+        seconds=round(event.seconds, 3),
+        bytes=event.bytes,
+        cause=event.cause,
+        error=event.error,
+        temporary=event.temporary,
+    )

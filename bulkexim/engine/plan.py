@@ -1,0 +1,165 @@
+"""What a migration would do: the dry run. It reads both ends and writes nothing anywhere.
+
+The plan goes through the same passes as the migration, over a copy of the ledger in memory, and pretends that every
+object it meets was created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from bulkexim.config import Endpoint, Settings
+from bulkexim.engine.migration import copier, ends
+from bulkexim.engine.moving import recover
+from bulkexim.engine.report import Remarked, Uncounted, remarked
+from bulkexim.ends.server import Server
+from bulkexim.ids import DestinationId
+from bulkexim.kinds.base import Draft, Estimate, Kind
+from bulkexim.kinds.order import passes, resolve
+from bulkexim.kinds.others import uncarried
+from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.journal import rehearsal
+from bulkexim.ledger.queries import Note
+from bulkexim.ledger.schema import Row, State
+
+#: Stands for an id that the destination would give.
+PRETENDED = DestinationId("new")
+
+
+class PlannedKind(msgspec.Struct, frozen=True, kw_only=True):
+    """What would become of one kind: numbers of objects, of requests at either end, of files and their bytes."""
+
+    kind: str
+    found: int = 0
+    already: int = 0
+    to_move: int = 0
+    src_requests: int = 0
+    dst_requests: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a migration would do; the requests include those that no kind asks for."""
+
+    kinds: tuple[PlannedKind, ...]
+    uncarried: tuple[Uncounted, ...]
+    remarks: tuple[Remarked, ...]
+    src_requests: int
+    dst_requests: int
+
+
+@dataclass(slots=True)
+class _Sum:
+    """The estimate of one kind while it grows."""
+
+    found: int = 0
+    already: int = 0
+    estimate: Estimate = field(default_factory=Estimate)
+
+
+async def plan(source: Endpoint | str, destination: Endpoint | str, settings: Settings | None = None) -> Plan:
+    """Say what `bulkexim.migrate` would do with the same arguments.
+
+    :raises BulkeximError: the migration could not even begin
+    """
+    settings = settings or Settings()
+    async with ends(source, destination, settings) as (src, dst), rehearsal(settings.work_dir) as ledger:
+        ledger.bind(src.identity, dst.identity)
+        return await _Planning(Pair(src, dst, ledger, settings)).run()
+
+
+class _Planning:
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self._sums: dict[str, _Sum] = {}
+        self._notes: list[Note] = []
+        #: Requests that only the plan sends: a migration finds the same things out while it copies.
+        self._extra = 0
+
+    async def run(self) -> Plan:
+        pair = self._pair
+        scope = await resolve(pair)
+        way = copier(pair.source, pair.destination, pair.settings)
+        async for kinds in passes(pair, way, scope):
+            for kind in kinds:
+                await recover(kind, pair.ledger)
+            for kind in kinds:
+                await self._kind(kind)
+        ids = [found.experiment_id for found in scope.selected]
+        left = [Uncounted(one.kind, one.objects, one.more) async for one in uncarried(pair.source, ids)]
+        estimates = [total.estimate for total in self._sums.values()]
+        whole = Estimate()
+        for estimate in estimates:
+            whole = whole.plus(estimate)
+        return Plan(
+            kinds=tuple(_planned(kind, total) for kind, total in self._sums.items() if total.found),
+            uncarried=tuple(left),
+            remarks=remarked(self._notes),
+            src_requests=round(whole.src_requests) + _sent(pair.source) - self._extra,
+            dst_requests=round(whole.dst_requests) + _sent(pair.destination),
+        )
+
+    async def _kind(self, kind: Kind[Any, Any]) -> None:
+        total = self._sums.setdefault(kind.name, _Sum())
+        async for values in _counting(kind.pages(), kind.container, self._pair.source, total):
+            drafts = await kind.drafts(values, final=True)
+            rows = await self._pair.ledger.rows(kind.name, [draft.id for draft in drafts])
+            missing = [draft for draft in drafts if not _is_there(kind, draft, rows.get(draft.id))]
+            if kind.until is State.SEALED:
+                total.found += len(drafts)
+                total.already += len(drafts) - len(missing)
+                await self._estimate(kind, missing, total)
+            await self._pretend(kind, missing)
+
+    async def _estimate(self, kind: Kind[Any, Any], missing: Sequence[Draft[Any]], total: _Sum) -> None:
+        for start in range(0, len(missing), kind.window):
+            window = missing[start : start + kind.window]
+            before = _sent(self._pair.source)
+            total.estimate = total.estimate.plus(await kind.estimate(window))
+            self._extra += _sent(self._pair.source) - before
+            self._notes += [Note(kind.name, draft.id, *remark) for draft in window for remark in draft.remarks]
+
+    async def _pretend(self, kind: Kind[Any, Any], missing: Sequence[Draft[Any]]) -> None:
+        await self._pair.ledger.adopted(
+            kind.name, [(draft.id, draft.name, PRETENDED, draft.src_location, "") for draft in missing]
+        )
+
+
+async def _counting(
+    pages: AsyncIterator[Sequence[Any]], again: bool, source: Server, total: _Sum
+) -> AsyncIterator[Sequence[Any]]:
+    """Pass pages on; those of a container are listed a second time when it is closed."""
+    before = _sent(source)
+    async for page in pages:
+        if again:
+            total.estimate = total.estimate.plus(Estimate(_sent(source) - before))
+        yield page
+        before = _sent(source)
+
+
+def _is_there(kind: Kind[Any, Any], draft: Draft[Any], row: Row | None) -> bool:
+    if row is None or row.dst_id is None:
+        return False
+    return kind.until is not State.SEALED or (row.state is State.SEALED and row.digest == draft.digest)
+
+
+def _sent(server: Server) -> int:
+    return server.client.traffic.requests
+
+
+def _planned(kind: str, total: _Sum) -> PlannedKind:
+    return PlannedKind(
+        kind=kind,
+        found=total.found,
+        already=total.already,
+        to_move=total.found - total.already,
+        src_requests=round(total.estimate.src_requests),
+        dst_requests=round(total.estimate.dst_requests),
+        files=total.estimate.files,
+        bytes=total.estimate.bytes,
+    )
