@@ -161,7 +161,8 @@ def _from_file(path: Path) -> _Origin:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not TOML ({error}).") from error
     # TOML has dates of its own; the flags write them as text.
-    return _Origin(str(path), {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()})
+    texts = {key: value.isoformat() for key, value in values.items() if isinstance(value, date)}
+    return _Origin(str(path), values | texts)
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Origin:
@@ -248,11 +249,8 @@ def _listing(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
         return None
     if isinstance(value, tuple):
         return value
-    if value.endswith(".txt"):
-        names = _lines(Path(value))
-    else:
-        names = [name.strip() for name in value.split(",")]
-    names = [name for name in names if name]
+    given = _lines(Path(value)) if value.endswith(".txt") else [name.strip() for name in value.split(",")]
+    names = [name for name in given if name]
     if not names:
         raise UsageError(f"{value!r} names nothing.", "Give names, ids, globs or a .txt file with one a line.")
     return None if names == ["all"] else tuple(names)
@@ -276,9 +274,12 @@ def _renames(path: str | None) -> dict[str, str]:
     for number, row in enumerate(csv.reader(_lines(Path(path))), start=1):
         if not row:
             continue
-        if len(row) != 2 or not all(cell.strip() for cell in row):
-            raise UsageError(f"{path}: line {number}: expected 'old name,new name'.", "Quote a name that holds a comma.")
-        renames[row[0].strip()] = row[1].strip()
+        match [cell.strip() for cell in row]:
+            case [str(old), str(new)] if old and new:
+                renames[old] = new
+            case _:
+                expected = f"{path}: line {number}: expected 'old name,new name'."
+                raise UsageError(expected, "Quote a name that holds a comma.")
     return renames
 
 

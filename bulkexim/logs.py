@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ def masking(*endpoints: Endpoint) -> Mask:
 def _secrets(endpoints: Iterable[Endpoint]) -> Iterator[str]:
     for endpoint in endpoints:
         yield from filter(None, (endpoint.password, endpoint.token))
+        if endpoint.password:
+            yield b64encode(f"{endpoint.username}:{endpoint.password}".encode()).decode()
         userinfo = endpoint.uri.partition("://")[2].partition("/")[0].rpartition("@")[0]
         if password := userinfo.partition(":")[2]:
             yield from {password, unquote(password)}
@@ -76,7 +79,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _processors(mask: Mask) -> list[Processor]:
-    def masked(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    def masked(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
         return {key: mask(value) if type(value) is str else value for key, value in event.items()}
 
     return [

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 from bulkexim.artifacts.places import place
 from bulkexim.config import Endpoint
-from bulkexim.ends import embedded as embedding
+from bulkexim.ends import child_server as serving
 from bulkexim.ends.embedded import embedded
 from bulkexim.ends.local_artifacts import check_roots
 from bulkexim.ends.local_store import is_local, local_store
@@ -139,7 +139,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(
         scope.cancel()
         return False
 
-    monkeypatch.setattr(embedding, "_is_healthy", cancel)
+    monkeypatch.setattr(serving, "_is_healthy", cancel)
     with scope:
         async with embedded(local_store(f"sqlite:///{sqlite_store.database}")):
             pytest.fail("it was never healthy")
@@ -150,7 +150,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(
 async def test_a_start_that_fails_shows_the_log(
     sqlite_store: Store, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "_FOREIGN", ())
+    monkeypatch.setattr(serving, "_FOREIGN", ())
     monkeypatch.setenv("MLFLOW_WORKSPACE", "ours")  # which no server accepts
     with pytest.raises(FatalError, match=r"did not start\. It said last:\n(.*\n)*.*MLFLOW_WORKSPACE"):
         async with embedded(local_store(f"sqlite:///{sqlite_store.database}")):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import msgspec
 import pytest
 
 from bulkexim.config import Endpoint
-from bulkexim.ends.server import connected
+from bulkexim.ends import server
 from bulkexim.errors import (
     AlreadyExists,
     BulkeximError,
@@ -25,6 +25,7 @@ from bulkexim.errors import (
     ServerFault,
     Throttled,
 )
+from bulkexim.http.client import Patience
 from bulkexim.http.replies import raise_for_reply
 
 PAGE = "<!doctype html>\n<html><title>An error</title><p class=disabled>It is disabled, or something is.</html>"
@@ -168,7 +169,7 @@ def test_a_long_message_is_cut_and_put_on_one_line() -> None:
     assert sentence.count("word") > 10
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"error_code": ""}', b'{"error_code": null}', b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"error_code": ""}', b'{"error_code": null}', b'{"error_code": "\xff"}'])
 def test_a_body_that_is_no_error_of_mlflow_is_not_taken_for_one(body: bytes) -> None:
     assert type(meaning(httpx.Response(404, content=body))) is NoSuchEndpoint
 
@@ -179,24 +180,46 @@ def test_a_redirect_is_told_without_the_secrets_of_its_address() -> None:
     assert "https://elsewhere.example/in" in str(error)
 
 
-async def _failed(uri: str, answer: Any) -> BulkeximError:
-    """Return the error of connecting to a server that answers so."""
+async def _failed(uri: str, reply: httpx.Response | httpx.TransportError) -> BulkeximError:
+    """Return the error of connecting to a server that always replies so, or is not reached for that reason."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if isinstance(reply, httpx.TransportError):
+            raise reply
+        return httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
+
+    endpoint = Endpoint(uri=uri, token="t0ken")
     with pytest.raises(BulkeximError) as raised:
-        async with connected(Endpoint(uri=uri, token="t0ken"), "source", transport=httpx.MockTransport(answer)):
+        async with server.connected(endpoint, "source", transport=httpx.MockTransport(answer)):
             pass
     return raised.value
 
 
-def _refused_connection(request: httpx.Request) -> httpx.Response:
-    raise httpx.UnsupportedProtocol("no such scheme")
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server is waited for."""
+    monkeypatch.setattr(server, "FIRST_PATIENCE", Patience(seconds=0.0, fault_tries=1))
+
+
+FIRST_REPLIES = {
+    "no MLflow": page(404),
+    "not JSON": text(200, "2.22.1"),
+    "a refused login": text(401),
+    "a redirect": text(302, location="/elsewhere"),
+    "a refusal": mlflow(403, "PERMISSION_DENIED"),
+    "a failure": page(500),
+    "no connection": httpx.ConnectError("refused"),
+    "no reply": httpx.ReadTimeout("too late"),
+}
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("reply", [page(404), text(200, "2.22.1"), text(401), text(302, location="/x"), mlflow(403, "X")])
-async def test_no_sentence_about_a_server_holds_the_secrets_of_its_address(reply: httpx.Response) -> None:
-    error = await _failed(
-        "http://user:pa55word@server.example", lambda request: httpx.Response(reply.status_code, content=reply.content)
-    )
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("reply", FIRST_REPLIES.values(), ids=FIRST_REPLIES)
+async def test_no_sentence_about_a_server_holds_the_secrets_of_its_address(
+    reply: httpx.Response | httpx.TransportError,
+) -> None:
+    error = await _failed("http://user:pa55word@server.example", reply)
     assert "pa55word" not in str(error)
     assert "t0ken" not in str(error)
 
@@ -204,7 +227,7 @@ async def test_no_sentence_about_a_server_holds_the_secrets_of_its_address(reply
 @pytest.mark.anyio
 @pytest.mark.parametrize("uri", ["ftp://user:pa55word@server.example", "http://user:pa55word@:5000"])
 async def test_no_sentence_about_an_unusable_address_holds_its_secrets(uri: str) -> None:
-    error = await _failed(uri, _refused_connection)
+    error = await _failed(uri, httpx.UnsupportedProtocol("never asked"))
     assert type(error) is FatalError
     assert "pa55word" not in str(error)
 

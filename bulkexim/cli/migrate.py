@@ -19,21 +19,22 @@ names = group("Names at the destination")
 running = group("How it runs")
 output = group("Output")
 
+CONFIG = click.Path(path_type=Path)
 AT_ONCE = click.IntRange(min=1)
 A_SECOND = click.FloatRange(min=0, min_open=True)
 
 
-def _one_text(ctx: click.Context, param: click.Parameter, values: tuple[str, ...] | None) -> str | None:
+def _one_text(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...] | None) -> str | None:
     return ",".join(values) if values else None
 
 
 def login(prefix: str, name: str) -> Callable[[Decorated], Decorated]:
     """Return the options with which one of the two servers is entered."""
-    option = group(f"Login at the {name} (better given as variables: see above)")
+    option = group(f"Login at the {name} (better given as variables, see above)")
     return _all(
         option(f"--{prefix}-username", metavar="NAME", help="User of HTTP basic authentication."),
-        option(f"--{prefix}-password", metavar="SECRET", help="Its password; everybody on this machine can read flags."),
-        option(f"--{prefix}-token", metavar="SECRET", help="Bearer token; everybody on this machine can read flags."),
+        option(f"--{prefix}-password", metavar="SECRET", help="Its password; others on this machine can read flags."),
+        option(f"--{prefix}-token", metavar="SECRET", help="Bearer token; others on this machine can read flags."),
         option(f"--{prefix}-auth", metavar="PLUGIN", help="Name of an MLflow request_auth_provider plugin."),
         option(f"--{prefix}-insecure-tls", is_flag=True, help="Do not check the server's certificate."),
         option(f"--{prefix}-server-cert-path", metavar="FILE", help="CA bundle to check it with."),
@@ -64,19 +65,25 @@ def _all(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], De
 @servers("--dst-uri", metavar="URI", help="MLflow server to write to.")
 @servers("--src-workspace", metavar="NAME", help="Workspace at the source.")
 @servers("--dst-workspace", metavar="NAME", help="Workspace at the destination.")
-@servers("--source-id", metavar="TEXT", help="Name of the source in the markers; give the old one when its address changed.")
+@servers("--source-id", metavar="TEXT", help="Name of the source in markers: its old address, if that changed.")
 @selection("--experiments", metavar="LIST", help="Names, ids or globs, comma-separated; or a .txt file, one a line.")
 @selection("--models", metavar="LIST", help="Registered models: names or globs, comma-separated; or a .txt file.")
-@selection("--run-start-time", metavar="UTC", help="Only runs started then or later (2026-01-31 or 2026-01-31T12:00:00).")
+@selection("--run-start-time", metavar="UTC", help="Only runs started then or later, such as 2026-01-31T12:00:00.")
 @selection("--runs-until", metavar="UTC", help="Only runs started before.")
 @selection("--include-deleted", is_flag=True, help="Deleted experiments and runs too; they arrive deleted.")
 @selection("--no-artifacts", is_flag=True, help="Leave artifacts behind.")
-@selection("--without", multiple=True, callback=_one_text, metavar="KIND", help="Leave out a kind; repeat it or use commas.")
+@selection(
+    "--without",
+    multiple=True,
+    callback=_one_text,
+    metavar="KIND",
+    help="Kinds to leave out, comma-separated or repeated.",
+)
 @names("--experiment-rename-file", metavar="FILE", help="CSV lines 'old name,new name'.")
 @names("--model-rename-file", metavar="FILE", help="CSV lines 'old name,new name'.")
 @running("--dry-run", "-n", is_flag=True, help="Print what would be moved and at which cost; write nothing anywhere.")
 @running("--work-dir", metavar="DIR", help="Directory for ledger and logs.  [default: .bulkexim]")
-@running("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with these settings.")
+@running("--config", "config_path", type=CONFIG, metavar="FILE", help="TOML file with these settings.")
 @running("--recheck", is_flag=True, help="Write again what the ledger holds for complete.")
 @ceilings("src", "source")
 @ceilings("dst", "destination")
@@ -88,7 +95,7 @@ def _all(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], De
 def migrate_workspace(
     ctx: click.Context, /, *, config_path: Path | None, progress: str | None, as_json: bool | None, **flags: Any
 ) -> None:
-    """Move everything, or what you select, from one MLflow server to another.
+    r"""Move everything, or what you select, from one MLflow server to another.
 
     Run the same command again to go on after an interruption, to try failed objects again, or to bring what is new:
     nothing is ever doubled.
@@ -107,7 +114,7 @@ def migrate_workspace(
       BULKEXIM_SRC_TOKEN, BULKEXIM_SRC_USERNAME, BULKEXIM_SRC_PASSWORD, BULKEXIM_DST_TOKEN ...
       or MLflow's own MLFLOW_TRACKING_TOKEN ..., for both sides; with BULKEXIM_SRC_ before it, for one.
     """
-    from bulkexim.cli import running as job
+    from bulkexim.cli import running as job  # noqa: PLC0415 - the help does without the engine
 
     failures = ctx.ensure_object(Failures)
     ctx.exit(job.migrate(failures, flags, config_path, progress=progress or "auto", as_json=bool(as_json)))

@@ -32,13 +32,14 @@ class Pace:
 
 @dataclass(slots=True)
 class Phase:
-    """One kind on its way. Times are on the clock of the view."""
+    """One kind on its way, in one or more passes. Times are on the clock of the view."""
 
     kind: str
     started: float
     pace: Pace
-    total: int | None = None
+    total: int = 0
     ended: float | None = None
+    before: int = 0
     found: int = 0
     done: int = 0
     already: int = 0
@@ -50,7 +51,22 @@ class Phase:
     @property
     def objects(self) -> int:
         """How many objects there are, as far as is known."""
-        return max(self.found, self.total or 0)
+        return max(self.found, self.total)
+
+    @property
+    def listing(self) -> bool:
+        """Whether nothing is known of its objects yet."""
+        return not self.objects and self.ended is None
+
+    def again(self, total: int | None) -> None:
+        """Begin another pass: its objects add to those that were found before."""
+        self.ended = None
+        self.before = self.found
+        self.size(total or 0)
+
+    def size(self, total: int) -> None:
+        """Note how many objects the present pass has."""
+        self.total = self.before + total
 
     def seconds(self, now: float) -> float:
         """Return how long the phase has taken."""
@@ -73,14 +89,15 @@ class Phases:
     def __call__(self, event: Event) -> None:
         """Note an event."""
         if isinstance(event, PhaseStarted):
-            self.known[event.kind] = Phase(event.kind, self.clock(), Pace(self.window), event.total)
+            phase = self.known.setdefault(event.kind, Phase(event.kind, self.clock(), Pace(self.window)))
+            phase.again(event.total)
         elif event.kind in self.known:
             self._note(self.known[event.kind], event)
 
     def _note(self, phase: Phase, event: Event) -> None:
         match event:
             case PhaseSized(total=total):
-                phase.total = total
+                phase.size(total)
             case Found(objects=objects):
                 phase.found += objects
             case Stepped():

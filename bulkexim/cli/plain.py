@@ -20,17 +20,22 @@ def plain(servers: Sequence[Server], say: Callable[[str], None], clock: Clock = 
     """Return a listener that says a line when a phase starts and ends, and now and then between, as things happen."""
     phases = Phases(WINDOW, clock)
     traffic = [Traffic(server, Pace(WINDOW)) for server in servers]
+    ends_said: dict[str, int] = {}
     began = said = clock()
 
     def listen(event: Event) -> None:
+        first = event.kind not in phases.known
         phases(event)
         now = clock()
         match event:
-            case PhaseStarted(kind=kind):
+            case PhaseStarted(kind=kind) if first:
                 line(now, f"{kind}: started")
             case PhaseEnded(kind=kind):
                 phase = phases.known[kind]
-                line(now, f"{kind}: done, {_counts(phase)}, in {clock_text(phase.seconds(now))}")
+                # What holds other objects is done with after them, and a later pass may find nothing more.
+                if phase.done == phase.objects != ends_said.get(kind):
+                    ends_said[kind] = phase.done
+                    line(now, f"{kind}: done, {_counts(phase)}, in {clock_text(phase.seconds(now))}")
             case _ if now - said >= EVERY and event.kind in phases.known:
                 phase = phases.known[event.kind]
                 line(now, "; ".join([_working(phase, now), *(f"{one.name} {one.text(now)}" for one in traffic)]))
@@ -44,7 +49,8 @@ def plain(servers: Sequence[Server], say: Callable[[str], None], clock: Clock = 
 
 
 def _counts(phase: Phase) -> str:
-    parts = [f"{phase.done:,} of {phase.objects:,}", str(decimal(phase.bytes))]
+    parts = [f"{phase.done:,} of {phase.objects:,}"]
+    parts += [str(decimal(phase.bytes))] if phase.bytes else []
     parts += [f"{phase.already:,} already there"] if phase.already else []
     parts += [f"{phase.failed:,} failed"] if phase.failed else []
     return ", ".join(parts)

@@ -22,7 +22,8 @@ from bulkexim.engine.events import Listener
 REQUEST_WINDOW = 5.0
 OBJECT_WINDOW = 30.0
 REFRESHES = 4
-HEADINGS = ("phase", "", "done", "of", "in work", "failed", "bytes", "took", "left")
+LEFT = ("phase", "")
+HEADINGS = (*LEFT, "done", "of", "in work", "failed", "bytes", "took", "left")
 
 
 @contextmanager
@@ -40,8 +41,8 @@ def live(servers: Sequence[Server], console: Console, clock: Clock = time.monoto
 
 def _table(phases: list[Phase], now: float) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in LEFT else "right", no_wrap=True)
     for phase in phases:
         table.add_row(*_cells(phase, now))
     return table
@@ -51,7 +52,7 @@ def _cells(phase: Phase, now: float) -> tuple[str | ProgressBar | Text, ...]:
     left = phase.left(now)
     return (
         phase.kind,
-        ProgressBar(total=phase.objects or None, completed=phase.done, width=16, pulse=not phase.objects and phase.ended is None),
+        ProgressBar(total=phase.objects or None, completed=phase.done, width=16, pulse=phase.listing),
         f"{phase.done:,}",
         f"{phase.objects:,}",
         f"{len(phase.open):,}" if phase.open else "",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
-import click
 import msgspec
 from rich.console import Console
 from structlog.typing import FilteringBoundLogger
@@ -38,7 +38,9 @@ class Job(NamedTuple):
     settings: Settings
 
 
-def migrate(failures: Failures, flags: Mapping[str, Any], config_path: Path | None, *, progress: str, as_json: bool) -> int:
+def migrate(
+    failures: Failures, flags: Mapping[str, Any], config_path: Path | None, *, progress: str, as_json: bool
+) -> int:
     """Move, or only plan, what the flags, the environment and the file say; print the outcome and return the exit code.
 
     :raises BulkeximError: see `bulkexim.engine.migration.migrate`
@@ -53,12 +55,13 @@ def migrate(failures: Failures, flags: Mapping[str, Any], config_path: Path | No
     log_path = logs.path_in(job.settings.work_dir)
     with logs.opened(log_path, failures.mask) as log:
         report = _run(job, progress, log)
+    report = _masked(report, failures.mask)
     _print_json(report, exit_code=report.exit_code) if as_json else table.show(report, job.settings.work_dir, log_path)
     return report.exit_code
 
 
 async def _plan(job: Job) -> Plan:
-    return await interruptible(lambda: plan(*job), _say)
+    return await interruptible(lambda: plan(*job), _saying(_stderr()))
 
 
 def _run(job: Job, progress: str, log: FilteringBoundLogger) -> Report:
@@ -66,9 +69,11 @@ def _run(job: Job, progress: str, log: FilteringBoundLogger) -> Report:
         return anyio.run(_migrate, job, progress, log)
     except Interrupted as error:
         log.warning("interrupted")
-        raise Interrupted(f"Interrupted{_left(job.settings.work_dir)}.", "Run the same command again to go on.") from error
+        raise Interrupted(
+            f"Interrupted{_left(job.settings.work_dir)}.", "Run the same command again to go on."
+        ) from error
     except BulkeximError as error:
-        log.error("stopped", error=str(error), cause=type(error).__name__)
+        log.error("stopped", error=str(error), cause=type(error).__name__)  # noqa: TRY400 - a sentence, no traceback
         raise
 
 
@@ -81,29 +86,43 @@ def _left(work_dir: Path) -> str:
 
 
 async def _migrate(job: Job, progress: str, log: FilteringBoundLogger) -> Report:
+    console = _stderr()
+
     async def work() -> Report:
         async with ends(*job) as servers:
-            with _view(progress, servers) as listeners:
+            with _view(progress, servers, console) as listeners:
                 return await migrate_between(*servers, job.settings, [logging_to(log), *listeners])
 
-    return await interruptible(work, _say)
+    return await interruptible(work, _saying(console))
 
 
 @contextmanager
-def _view(progress: str, servers: Ends) -> Iterator[list[Listener]]:
-    """Yield the listeners that show the progress, on stderr."""
-    console = Console(stderr=True)
+def _view(progress: str, servers: Ends, console: Console) -> Iterator[list[Listener]]:
+    """Yield the listeners that show the progress on ``console``."""
     if progress == "auto":
         progress = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
     if progress == "live":
         with live(servers, console) as listener:
             yield [listener]
     else:
-        yield [plain(servers, _say)] if progress == "plain" else []
+        yield [plain(servers, _saying(console))] if progress == "plain" else []
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+def _stderr() -> Console:
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def _saying(console: Console) -> Callable[[str], None]:
+    return partial(console.print, soft_wrap=True)
+
+
+def _masked(report: Report, mask: Callable[[str], str]) -> Report:
+    """Return the report without the secrets that a server may have repeated in its replies."""
+    failures = tuple(
+        msgspec.structs.replace(one, error=mask(one.error), name=mask(one.name)) for one in report.failures
+    )
+    remarks = tuple(msgspec.structs.replace(one, example=mask(one.example)) for one in report.remarks)
+    return msgspec.structs.replace(report, failures=failures, remarks=remarks)
 
 
 def _print_json(value: msgspec.Struct, **more: object) -> None:

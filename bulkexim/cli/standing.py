@@ -14,7 +14,7 @@ from bulkexim.ledger.schema import State
 
 
 class KindStanding(msgspec.Struct, frozen=True):
-    """Objects of a kind: found at the source so far, in all (where known), complete, begun, waiting, failed last time."""
+    """Objects of a kind: found so far, in all (where known), complete, begun, waiting, failed last time."""
 
     kind: str
     found: int
@@ -48,7 +48,6 @@ class Standing(msgspec.Struct, frozen=True):
         return f"{complete:,} of {objects:,} objects found so far are complete" if objects else "nothing was moved yet"
 
 
-
 def at_work(work_dir: Path) -> bool:
     """Return whether a process migrates with ``work_dir`` at this moment."""
     lock = FileLock(work_dir / "lock")
@@ -79,7 +78,8 @@ def read(queries: Queries, work_dir: Path) -> Standing:
 
 
 def _kind(kind: str, tallies: list[Tally], phases: dict[str, tuple[int, int | None, float]]) -> KindStanding:
-    found, total, _ = phases.get(kind, (0, None, 0.0))
+    listed, total, _ = phases.get(kind, (0, None, 0.0))
+    found = max(listed, sum(tally.objects for tally in tallies))
     by_state: Counter[State] = Counter()
     for tally in tallies:
         by_state[tally.state] += tally.objects

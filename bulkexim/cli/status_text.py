@@ -28,7 +28,7 @@ def show(queries: Queries, work_dir: Path, *, as_json: bool) -> None:
 
 
 def _row(kind: KindStanding) -> tuple[object, ...]:
-    found = f"{kind.found:,}" if kind.total in (None, kind.found) else f"{kind.found:,} of {kind.total:,}"
+    found = f"{kind.found:,} of {kind.total:,}" if kind.total and kind.total > kind.found else f"{kind.found:,}"
     return kind.kind, found, kind.complete, kind.in_progress, kind.waiting, kind.failed, size(kind.bytes)
 
 
@@ -40,7 +40,7 @@ def _now(standing: Standing, work_dir: Path) -> str:
         return f"No process is at work. Every failure: {listing}. To try them again, run the same migration again."
     if standing.unfinished:
         return f"No process is at work: {standing.left()}. To go on, run the same migration again."
-    return f"No process is at work, and everything found is complete. Which id became which: {command('id-map', work_dir)}"
+    return f"No process is at work; everything found is complete. Which id became which: {command('id-map', work_dir)}"
 
 
 def show_failures(queries: Queries, *, as_json: bool) -> None:

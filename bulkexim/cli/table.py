@@ -45,7 +45,7 @@ def _cell(value: object) -> str:
 
 def size(number: int) -> str:
     """Return a number of bytes for people."""
-    return str(decimal(number))
+    return str(decimal(number)) if number else "0"
 
 
 def say(console: Console, text: str = "") -> None:
@@ -56,19 +56,25 @@ def say(console: Console, text: str = "") -> None:
 def show(report: Report, work_dir: Path, log_path: Path) -> None:
     """Print what a run did, what went wrong, and what to do next."""
     console = printer()
-    headings = ("", "found", "already\nthere", "moved", "failed", "skipped", "bytes", "seconds")
-    rows = [(k.kind, k.found, k.already, k.moved, k.failed, k.skipped, size(k.bytes), k.seconds) for k in report.kinds]
-    sums = [sum(getattr(kind, name) for kind in report.kinds) for name in ("found", "already", "moved", "failed", "skipped")]
-    total = ("in all", *sums, size(sum(kind.bytes for kind in report.kinds)), report.seconds)
-    console.print(grid(headings, rows, total))
-    _show_failures(console, report)
-    _show_remarks(console, report.remarks)
-    _show_uncarried(console, report.uncarried)
+    show_kinds(console, report)
     requests = ", ".join(f"{number:,} to the {name}" for name, number in report.requests.items())
     say(console, f"Requests: {requests}.")
     say(console, f"Log: {log_path}")
     say(console)
     say(console, _next(report, work_dir))
+
+
+def show_kinds(console: Console, report: Report) -> None:
+    """Print the figures of each kind, and everything that did not arrive as it was."""
+    headings = ("", "found", "already\nthere", "moved", "failed", "skipped", "bytes", "seconds")
+    rows = [(k.kind, k.found, k.already, k.moved, k.failed, k.skipped, size(k.bytes), k.seconds) for k in report.kinds]
+    names = ("found", "already", "moved", "failed", "skipped")
+    sums = [sum(getattr(kind, name) for kind in report.kinds) for name in names]
+    total = ("in all", *sums, size(sum(kind.bytes for kind in report.kinds)), report.seconds)
+    console.print(grid(headings, rows, total))
+    _show_failures(console, report)
+    _show_remarks(console, report.remarks)
+    _show_uncarried(console, report.uncarried)
 
 
 def _show_failures(console: Console, report: Report) -> None:
@@ -77,16 +83,16 @@ def _show_failures(console: Console, report: Report) -> None:
     say(console, f"Failed: {report.failed:,}")
     for cause, number in report.causes.items():
         example = next((failure for failure in report.failures if failure.cause == cause), None)
-        say(console, f"  {number:,}  {cause}" + (f", such as {example.kind} {example.name!r} ({example.id}):" if example else ""))
+        say(console, f"  {number:,}  {cause}")
         if example:
-            say(console, f"      {example.error}")
+            say(console, f"      such as {example.kind} {example.name!r} ({example.id}): {example.error}")
     say(console)
 
 
 def _show_remarks(console: Console, remarks: Sequence[Remarked]) -> None:
     if not remarks:
         return
-    say(console, "Kept as tags, for MLflow's API cannot carry it:")
+    say(console, "What MLflow's API cannot carry as it is (kept as bulkexim. tags):")
     for remark in remarks:
         say(console, f"  {remark.objects:,}  {remark.what}, such as {remark.example}")
     say(console)
@@ -95,7 +101,7 @@ def _show_remarks(console: Console, remarks: Sequence[Remarked]) -> None:
 def _show_uncarried(console: Console, uncarried: Sequence[Uncounted]) -> None:
     if not uncarried:
         return
-    counts = ", ".join(f"{one.objects:,}{'+' if one.more else ''} {one.kind}" for one in uncarried)
+    counts = ", ".join(f"{one.kind} {one.objects:,}{'+' if one.more else ''}" for one in uncarried)
     say(console, f"Not carried by this version, left at the source: {counts}.")
     say(console)
 
@@ -119,7 +125,8 @@ def show_plan(plan: Plan) -> None:
     headings = ("", "found", "already\nthere", "to move", "files", "bytes", "requests:\nsource", "\ndestination")
     names = ("found", "already", "to_move", "files")
     rows = [
-        (k.kind, k.found, k.already, k.to_move, k.files, size(k.bytes), k.src_requests, k.dst_requests) for k in plan.kinds
+        (k.kind, k.found, k.already, k.to_move, k.files, size(k.bytes), k.src_requests, k.dst_requests)
+        for k in plan.kinds
     ]
     sums = [sum(getattr(kind, name) for kind in plan.kinds) for name in names]
     total = ("in all", *sums, size(sum(kind.bytes for kind in plan.kinds)), plan.src_requests, plan.dst_requests)

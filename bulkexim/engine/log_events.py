@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from structlog.typing import FilteringBoundLogger
 
-from bulkexim.engine.events import Event, Finished, Found, Listener, Outcome, PhaseEnded, PhaseSized, PhaseStarted, Stepped, Uncarried
+from bulkexim.engine.events import (
+    Event,
+    Finished,
+    Found,
+    Listener,
+    Outcome,
+    PhaseEnded,
+    PhaseSized,
+    PhaseStarted,
+    Stepped,
+    Uncarried,
+)
 
 
 def logging_to(logger: FilteringBoundLogger) -> Listener:

@@ -69,5 +69,6 @@ async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Se
     """
     src = Endpoint(uri=source) if isinstance(source, str) else source
     dst = Endpoint(uri=destination) if isinstance(destination, str) else destination
-    async with opened(src, "source", identity=settings.source_id) as one, opened(dst, "destination") as other:
+    serving = opened(src, "source", identity=settings.source_id, artifacts=settings.artifacts)
+    async with serving as one, opened(dst, "destination") as other:
         yield Ends(one, other)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio
 import httpx
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
 
 from bulkexim.errors import (
     BadReply,
@@ -195,7 +195,7 @@ class Client:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: _worth_repeating(error, repeat)),
-            wait=wait_exponential_jitter(initial=0.2, max=self.patience.longest_pause, jitter=0.2),
+            wait=wait_exponential(multiplier=0.2, max=self.patience.longest_pause) + wait_random(0, 0.2),
             stop=out_of_patience,
             sleep=self._pause,
             reraise=True,
@@ -256,6 +256,6 @@ def _listed(params: Params | None) -> list[tuple[str, str | int | float | bool |
 def _decoded(response: httpx.Response, reply: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(response.content, type=reply)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         kind = response.headers.get("content-type", "no content type")
         raise BadReply(f"{what}: the reply is not what MLflow sends ({kind}; {error}).") from error

@@ -45,7 +45,7 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
     if status in HTTP_OK:
         return
     if status in HTTP_REDIRECT:
-        target = httpx.URL(response.headers.get("location", "")).copy_with(userinfo=b"", query=None)
+        target = httpx.URL(response.headers.get("location", "")).copy_with(userinfo=b"", query=None, fragment=None)
         raise FatalError(f"{what}: the server redirects to {target}.", "Give that address itself; none is followed.")
     body = _error_body(response.content)
     text = f"{what}: {_sentence(response, body)}"
@@ -102,7 +102,7 @@ def _is_untouched(response: httpx.Response, body: ErrorBody | None) -> bool:
 def _error_body(content: bytes) -> ErrorBody | None:
     try:
         body = msgspec.json.decode(content, type=ErrorBody)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return body if body.error_code else None
 
@@ -110,16 +110,19 @@ def _error_body(content: bytes) -> ErrorBody | None:
 def _is_switched_off(response: httpx.Response, body: ErrorBody | None) -> bool:
     if body is not None:
         return body.error_code == "FEATURE_DISABLED"
-    # MLflow says so in one line of plain text, whatever its content type; a proxy sends a page.
-    text = response.text.strip().lower()
-    return response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "disabled" in text and not text.startswith("<")
+    text = response.text.lower()
+    return response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "disabled" in text and not _is_page(text)
+
+
+def _is_page(text: str) -> bool:
+    """Return whether a browser is meant to show this; MLflow calls its plain sentences HTML as well."""
+    return text.lstrip().startswith("<")
 
 
 def _sentence(response: httpx.Response, body: ErrorBody | None) -> str:
     if body is not None:
         return f"{body.error_code}: {_shortened(body.message)} (HTTP {response.status_code})"
-    kind = response.headers.get("content-type", "")
-    said = "" if "html" in kind else _shortened(response.text)
+    said = "" if _is_page(response.text) else _shortened(response.text)
     return f"HTTP {response.status_code} {said}".rstrip()
 
 

@@ -110,6 +110,36 @@ async def logged_models(
         yield found.models
 
 
+async def _every(server: Server, experiments: Sequence[str], *, deleted: bool) -> AsyncIterator[Sequence[LoggedModel]]:
+    for start in range(0, len(experiments), EXPERIMENTS_AT_ONCE):
+        chunk = experiments[start : start + EXPERIMENTS_AT_ONCE]
+        active: set[SourceId] = set()
+        async for page in logged_models(server, chunk):
+            if deleted:
+                active |= {model.info.model_id for model in page}
+            yield page
+        if deleted:
+            async for found in _deleted(server, chunk, active):
+                yield found
+
+
+async def _deleted(server: Server, experiments: Sequence[str], seen: set[SourceId]) -> AsyncIterator[list[LoggedModel]]:
+    """Yield deleted logged models: no search shows them, only the outputs of runs still name them."""
+    async for runs in search_runs(server, experiments, "ALL", ""):
+        named = {link.model_id for run in runs for link in run.outputs.model_outputs} - seen
+        seen |= named
+        found = [await _if_deleted(server, model_id) for model_id in sorted(named)]
+        yield [model for model in found if model is not None]
+
+
+async def _if_deleted(server: Server, model_id: SourceId) -> LoggedModel | None:
+    try:
+        model = await get_logged_model(server, model_id)
+    except Refused:
+        return None  # Gone for good, or the server is too old to show it.
+    return model if model.deleted else None
+
+
 class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     """The logged models of some experiments, or named ones."""
 
@@ -129,31 +159,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             for model_id in self._only:
                 yield [await get_logged_model(self._pair.source, model_id)]
             return
-        for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
-            chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]
-            active: set[SourceId] = set()
-            async for page in logged_models(self._pair.source, chunk):
-                if self._pair.settings.include_deleted:
-                    active |= {model.info.model_id for model in page}
-                yield page
-            if self._pair.settings.include_deleted:
-                async for page in self._deleted(chunk, active):
-                    yield page
-
-    async def _deleted(self, experiments: Sequence[SourceId], active: set[SourceId]) -> AsyncIterator[list[LoggedModel]]:
-        """Yield deleted logged models: no search shows them, only the outputs of runs still name them."""
-        async for runs in search_runs(self._pair.source, experiments, "ALL", ""):
-            named = {link.model_id for run in runs for link in run.outputs.model_outputs} - active
-            active |= named
-            found = [await self._if_deleted(model_id) for model_id in sorted(named)]
-            yield [model for model in found if model is not None]
-
-    async def _if_deleted(self, model_id: SourceId) -> LoggedModel | None:
-        try:
-            model = await get_logged_model(self._pair.source, model_id)
-        except Refused:
-            return None  # Gone for good, or the server is too old to show it.
-        return model if model.deleted else None
+        async for page in _every(self._pair.source, self._experiments, deleted=self._pair.settings.include_deleted):
+            yield page
 
     async def drafts(self, values: Sequence[LoggedModel], *, final: bool) -> Sequence[Draft[ModelPlan]]:
         del final
@@ -225,20 +232,22 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         return _placed(created.model)
 
     async def fill(self, draft: Draft[ModelPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
-        plan, destination = draft.value, self._pair.destination
+        plan = draft.value
         info = plan.model.info
         await self._pair.ledger.linked(_links(plan.model))
         if not fresh:
-            await self._refresh(draft, row)
+            existing = await get_logged_model(self._pair.destination, row.dst_id or "")
+            if existing.deleted:
+                return _left_alone(draft)
+            await self._refresh(draft, row, existing)
         if not self._pair.settings.artifacts or (plan.model.deleted and proxied_root(info.artifact_uri) is None):
             return Filled()
         ids = {draft.id: row.dst_id or ""} | ({info.source_run_id: plan.run} if plan.run else {})
         source = Root(info.artifact_uri, model_id=draft.id)
         return await copy_files(self._pair, self._copier, source, Root(row.dst_location, model_id=row.dst_id), ids)
 
-    async def _refresh(self, draft: Draft[ModelPlan], row: Row) -> None:
+    async def _refresh(self, draft: Draft[ModelPlan], row: Row, existing: LoggedModel) -> None:
         destination, plan = self._pair.destination, draft.value
-        existing = await get_logged_model(destination, row.dst_id or "")
         mark = marker(self._pair.source.identity, self.name, draft.id)
         tags = as_dicts([*plan.tags, *marks(mark, draft.digest)])
         await destination.send("PATCH", f"logged-models/{row.dst_id}/tags", {"model_id": row.dst_id, "tags": tags})
@@ -254,6 +263,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     async def seal(self, draft: Draft[ModelPlan], row: Row) -> None:
         status = draft.value.model.info.status
         path = f"logged-models/{row.dst_id}"
+        if draft.value.model.deleted and (await get_logged_model(self._pair.destination, row.dst_id or "")).deleted:
+            return
         if status in (READY, FAILED):
             await self._pair.destination.send("PATCH", path, {"model_id": row.dst_id, "status": status})
         if draft.value.model.deleted:
@@ -261,9 +272,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         known = await self._pair.ledger.placed(ExperimentKind.name)
-        for start in range(0, len(known), EXPERIMENTS_AT_ONCE):
-            async for page in logged_models(self._pair.destination, known[start : start + EXPERIMENTS_AT_ONCE]):
-                yield [found for model in page if (found := self._recovered(model)) is not None]
+        async for page in _every(self._pair.destination, known, deleted=self._pair.settings.include_deleted):
+            yield [found for model in page if (found := self._recovered(model)) is not None]
 
     def _recovered(self, model: LoggedModel) -> Recovered | None:
         info = model.info
@@ -277,7 +287,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         estimate = Estimate()
         for draft in drafts:
             info = draft.value.model.info
-            estimate = estimate.plus(Estimate(0, 1 + (info.status in (READY, FAILED))))
+            estimate = estimate.plus(Estimate(0, 1 + (info.status in (READY, FAILED)) + 2 * draft.value.model.deleted))
             if self._pair.settings.artifacts:
                 estimate = estimate.plus(await count_files(self._pair, Root(info.artifact_uri, model_id=draft.id)))
         return estimate
@@ -291,6 +301,13 @@ async def get_logged_model(server: Server, model_id: str) -> LoggedModel:
     except NotFound:
         found = (await server.get(path, _One, {"allow_deleted": "true"})).model
         return msgspec.structs.replace(found, deleted=True)
+
+
+def _left_alone(draft: Draft[ModelPlan]) -> Filled:
+    """Accept that a model is deleted at the destination, and so was complete: nothing can restore or change it."""
+    if draft.value.model.deleted:
+        return Filled()
+    raise ObjectError("gone at the destination", f"Logged model {draft.name!r} was deleted at the destination.")
 
 
 def _links(model: LoggedModel) -> list[tuple[object, ...]]:

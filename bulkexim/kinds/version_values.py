@@ -62,9 +62,11 @@ async def model_versions(server: Server, query: str = "") -> AsyncIterator[Seque
 
 async def versions_of(server: Server, name: str) -> list[ModelVersion]:
     """Return the versions of one model, lowest number first."""
-    value = name.replace("'", "''")
+    # A filter cannot escape a quote, nor PostgreSQL's LIKE take a backslash: there, any character will do.
+    pattern = re.sub(r"['\"\\]", "_", name)
+    query = f"name = '{name}'" if pattern == name else f"name LIKE '{pattern}'"
     found: list[ModelVersion] = []
-    async for page in model_versions(server, f"name = '{value}'"):
+    async for page in model_versions(server, query):
         found += [version for version in page if version.name == name]
     return sorted(found, key=lambda version: version.number)
 

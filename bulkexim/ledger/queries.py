@@ -76,7 +76,8 @@ class Queries:
         :raises FatalError: the ledger is damaged
         """
         try:
-            yield from self._reading.execute(sql, values)
+            for row in self._reading.execute(sql, values):  # noqa: UP028 - it would close the cursor, perhaps too late
+                yield row
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
 

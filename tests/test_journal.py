@@ -1,0 +1,395 @@
+"""The ledger: what it says is written is on the disk, and nothing less than that is lost."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
+from bulkexim.ids import DestinationId, SourceId
+from bulkexim.ledger.files import LEDGER_NAME, locked
+from bulkexim.ledger.journal import Journal, journal
+from bulkexim.ledger.queries import Failure, Note, Tally, look
+from bulkexim.ledger.schema import Row, State
+
+pytestmark = pytest.mark.anyio
+
+RUN = SourceId("run1")
+
+
+@contextmanager
+def another(work_dir: Path) -> Iterator[sqlite3.Connection]:
+    """Open the ledger as another program would."""
+    with closing(sqlite3.connect(work_dir / LEDGER_NAME)) as connection:
+        yield connection
+
+
+def states(work_dir: Path) -> dict[str, str]:
+    """Return what another program sees of each object."""
+    with another(work_dir) as connection:
+        return dict(connection.execute("select src_id, state from objects").fetchall())
+
+
+async def fill(work_dir: Path, objects: int = 2000) -> None:
+    """Write a ledger of many pages."""
+    async with journal(work_dir) as ledger:
+        await ledger.planned("run", {SourceId(f"run{number}"): "a name " * 10 for number in range(objects)})
+
+
+async def test_a_change_is_on_the_disk_when_its_call_returns(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("run", {RUN: "one"})
+        assert states(tmp_path) == {"run1": "planned"}
+        await ledger.intent("run", RUN, "mlflow-artifacts:/0/run1")
+        assert states(tmp_path) == {"run1": "intent"}
+        await ledger.created("run", RUN, DestinationId("new1"), "mlflow-artifacts:/1/new1")
+        assert states(tmp_path) == {"run1": "created"}
+        await ledger.filled("run", RUN, 10)
+        assert states(tmp_path) == {"run1": "filled"}
+        await ledger.sealed("run", RUN, "d1", written="[]", moved=10, seconds=1.0, notes=[])
+        assert states(tmp_path) == {"run1": "sealed"}
+        with another(tmp_path) as connection:
+            assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+async def test_a_row_says_how_far_an_object_came(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("run", {RUN: "one"})
+        await ledger.intent("run", RUN, "src")
+        await ledger.withdrawn("run", RUN)
+        await ledger.intent("run", RUN, "src")
+        await ledger.created("run", RUN, DestinationId("new1"), "dst")
+        await ledger.planned("run", {RUN: "another name", SourceId("run2"): "two"})
+        found = await ledger.rows("run", [RUN, SourceId("run2"), SourceId("unknown")])
+        elsewhere = await ledger.rows("logged model", [RUN])
+    row = found[RUN]
+    assert found.keys() == {"run1", "run2"}
+    assert (row.state, row.name, row.attempts, row.dst_id) == (State.CREATED, "another name", 2, "new1")
+    assert (row.src_location, row.dst_location) == ("src", "dst")
+    assert row.intent_at > 0
+    assert found[SourceId("run2")] == Row(kind="run", src_id=SourceId("run2"), name="two")
+    assert elsewhere == {}
+
+
+async def test_more_objects_can_be_asked_for_than_one_statement_takes(tmp_path: Path) -> None:
+    ids = [SourceId(str(number)) for number in range(40_000)]
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("run", dict.fromkeys(ids, ""))
+        assert len(await ledger.rows("run", ids)) == 40_000
+
+
+async def test_changes_of_many_tasks_share_few_commits(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        with another(tmp_path) as connection:
+
+            async def plan(number: int) -> None:
+                await ledger.planned("run", {SourceId(f"run{number}"): ""})
+
+            commits: list[int] = []
+            ledger._writing.set_trace_callback(lambda sql: commits.append(1) if sql == "commit" else None)
+            async with anyio.create_task_group() as tasks:
+                for number in range(500):
+                    tasks.start_soon(plan, number)
+            assert connection.execute("select count(*) from objects").fetchone() == (500,)
+    assert len(commits) <= 3
+
+
+async def test_a_change_outlives_the_task_that_asked_for_it(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await ledger.planned("run", {RUN: "one"})
+        assert scope.cancelled_caught
+    assert states(tmp_path) == {"run1": "planned"}
+
+
+async def test_a_change_outlives_the_run_that_is_stopped(tmp_path: Path) -> None:
+    with anyio.CancelScope() as scope:
+        async with journal(tmp_path) as ledger, anyio.create_task_group() as tasks:
+            await ledger.planned("run", {RUN: "one"})
+            tasks.start_soon(ledger.intent, "run", RUN, "src")
+            await checkpoint()
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert states(tmp_path) == {"run1": "intent"}
+
+
+async def test_an_error_of_the_run_is_raised_itself_and_what_was_written_stays(tmp_path: Path) -> None:
+    with pytest.raises(TemporaryTrouble, match="the server is gone"):
+        async with journal(tmp_path) as ledger:
+            await ledger.planned("run", {RUN: "one"})
+            raise TemporaryTrouble("the server is gone")
+    assert states(tmp_path) == {"run1": "planned"}
+
+
+async def test_a_full_disk_is_temporary_and_nothing_of_before_is_lost(tmp_path: Path) -> None:
+    many = {SourceId(f"other{number}"): "a long name " * 50 for number in range(500)}
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("run", {RUN: "one"})
+        (pages,) = ledger._writing.execute("pragma page_count").fetchone()
+        ledger._writing.execute(f"pragma max_page_count = {pages}")
+        failures: list[TemporaryTrouble] = []
+
+        async def plan() -> None:
+            try:
+                await ledger.planned("run", many)
+            except TemporaryTrouble as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(plan)
+        assert len(failures) == 3
+        assert all("full" in error.problem and "nothing is lost" in error.remedy for error in failures)
+        assert states(tmp_path) == {"run1": "planned"}
+
+        ledger._writing.execute("pragma max_page_count = 1000000")
+        await plan()
+    assert len(states(tmp_path)) == 501
+
+
+async def test_a_value_that_cannot_be_stored_is_told_to_its_caller_and_the_next_one_is_stored(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("run", {RUN: "one"})
+        with anyio.fail_after(10.0):
+            with pytest.raises(OverflowError):
+                await ledger.filled("run", RUN, 2**70)
+            await ledger.filled("run", RUN, 2**40)
+        assert states(tmp_path) == {"run1": "filled"}
+
+
+async def test_another_pair_of_ends_is_refused(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        ledger.bind("http://one", "http://two")
+        ledger.bind("http://one", "http://two")
+    for source, destination, key in (("http://x", "http://two", "source"), ("http://one", "http://x", "destination")):
+        async with journal(tmp_path) as ledger:
+            with pytest.raises(FatalError, match=f"with the {key} http://(one|two), not http://x") as raised:
+                ledger.bind(source, destination)
+            assert "--work-dir" in raised.value.remedy
+            assert ledger.setup()["source"] == "http://one"
+
+
+async def _opened(work_dir: Path) -> None:
+    async with journal(work_dir):
+        pass
+
+
+async def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / LEDGER_NAME).write_bytes(b"not a database at all" * 1000)
+    with pytest.raises(FatalError, match="is damaged") as raised:
+        await _opened(tmp_path)
+    assert "Move it away" in raised.value.remedy
+    with pytest.raises(FatalError, match="is damaged"):
+        look(tmp_path)
+
+
+async def test_half_a_ledger_is_refused(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    path = tmp_path / LEDGER_NAME
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(FatalError, match="is damaged"):
+        await _opened(tmp_path)
+
+
+async def test_a_ledger_with_overwritten_pages_is_told_when_they_are_read(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    path = tmp_path / LEDGER_NAME
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xaa" * (size // 2))
+    async with journal(tmp_path) as ledger:
+        with pytest.raises(FatalError, match="is damaged"):
+            await ledger.rows("run", [SourceId(f"run{number}") for number in range(2000)])
+        with pytest.raises(FatalError, match="is damaged"):
+            list(ledger.id_map())
+
+
+async def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
+    (tmp_path / LEDGER_NAME).touch()
+    await fill(tmp_path, objects=1)
+    assert states(tmp_path) == {"run0": "planned"}
+
+
+async def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
+    await _opened(tmp_path)
+    with another(tmp_path) as connection:
+        connection.execute("update setup set value = '0' where key = 'format'")
+        connection.commit()
+    with pytest.raises(FatalError, match="another version"):
+        await _opened(tmp_path)
+
+
+async def test_a_ledger_that_another_program_holds_is_not_called_damaged(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        ledger._writing.execute("pragma busy_timeout = 0")
+        with another(tmp_path) as connection:
+            connection.execute("begin immediate")
+            with pytest.raises(TemporaryTrouble, match="another program holds it"):
+                await ledger.planned("run", {RUN: "one"})
+            connection.rollback()
+        await ledger.planned("run", {RUN: "one"})
+    assert states(tmp_path) == {"run1": "planned"}
+
+
+async def test_the_ledger_is_read_while_it_is_written(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("run", {RUN: "one"})
+        await ledger.phase("run", 1, 10)
+        with closing(look(tmp_path)) as seen:
+            assert seen.tallies() == [Tally("run", State.PLANNED, 1, 0, 0)]
+            await ledger.intent("run", RUN, "")
+            assert seen.tallies() == [Tally("run", State.INTENT, 1, 0, 0)]
+            assert seen.phases()["run"][:2] == (1, 10)
+
+
+def test_there_is_nothing_to_look_at_without_a_ledger(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no ledger"):
+        look(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def _one_of_each(ledger: Journal) -> None:
+    """Write a sealed run, one that failed and was sealed since, one that failed, and a model."""
+    ids = [SourceId(f"run{number}") for number in range(3)]
+    await ledger.planned("run", dict.fromkeys(ids, "name"))
+    await ledger.planned("registered model", {SourceId("m"): "m"})
+    for number, src_id in enumerate(ids):
+        if number:
+            await ledger.failed("run", src_id, "HTTP 413", "Too large.")
+        if number < 2:
+            await ledger.created("run", src_id, DestinationId(f"new{number}"), "")
+            await ledger.sealed("run", src_id, "d", written="", moved=100, seconds=1.0, notes=[("cut", "a key")])
+
+
+async def test_objects_are_counted_by_kind_and_state(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await _one_of_each(ledger)
+        assert sorted(ledger.tallies()) == [
+            Tally("registered model", State.PLANNED, 1, 0, 0),
+            Tally("run", State.PLANNED, 1, 1, 0),
+            Tally("run", State.SEALED, 2, 0, 200),
+        ]
+        assert list(ledger.failures()) == [Failure("run", SourceId("run2"), "name", "HTTP 413", "Too large.")]
+        assert await ledger.placed("run") == ["new0", "new1"]
+        assert ledger.known("run")
+        assert not ledger.known("trace")
+
+
+async def test_the_id_map_holds_what_exists_at_the_destination(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await _one_of_each(ledger)
+        await ledger.created("registered model", SourceId("m"), DestinationId("renamed"), "")
+        assert list(ledger.id_map()) == [("m", "renamed", "registered model"), ("run0", "new0", "run"), ("run1", "new1", "run")]
+
+
+async def test_notes_are_those_of_the_last_seal(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await _one_of_each(ledger)
+        await ledger.sealed("run", SourceId("run0"), "d", written="", moved=0, seconds=0.0, notes=[("lost", "a link")] * 2)
+        assert list(ledger.notes()) == [
+            Note("run", SourceId("run0"), "lost", "a link"),
+            Note("run", SourceId("run1"), "cut", "a key"),
+        ]
+
+
+async def test_an_object_that_is_filled_has_not_failed_any_more(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("experiment", {SourceId("1"): "one"})
+        await ledger.failed("experiment", SourceId("1"), "HTTP 413", "Too large.")
+        await ledger.filled("experiment", SourceId("1"), 0)
+        assert list(ledger.failures()) == []
+
+
+async def test_what_is_found_at_the_destination_does_not_replace_what_is_known(tmp_path: Path) -> None:
+    found = [
+        (SourceId("sealed"), "one", DestinationId("a"), "root", "digest"),
+        (SourceId("begun"), "two", DestinationId("b"), "root", ""),
+        (SourceId("known"), "three", DestinationId("c"), "root", "digest"),
+        (SourceId("unsure"), "four", DestinationId("d"), "root", ""),
+    ]
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("run", {SourceId("known"): "three", SourceId("unsure"): "four"})
+        await ledger.created("run", SourceId("known"), DestinationId("first"), "mine")
+        await ledger.intent("run", SourceId("unsure"), "")
+        await ledger.adopted("run", found)
+        rows = await ledger.rows("run", [src_id for src_id, *_ in found])
+    assert {src_id: (row.state, row.dst_id) for src_id, row in rows.items()} == {
+        "sealed": (State.SEALED, "a"),
+        "begun": (State.CREATED, "b"),
+        "known": (State.CREATED, "first"),
+        "unsure": (State.CREATED, "d"),
+    }
+
+
+async def test_links_are_kept_once_and_found_by_their_run(tmp_path: Path) -> None:
+    link = ("run1", "loss", 5, 1, "m-1", 0.5, "", "")
+    async with journal(tmp_path) as ledger:
+        await ledger.linked([link, link])
+        await ledger.linked([link, (*link[:3], 2, *link[4:])])
+        found = await ledger.links([RUN, SourceId("run2")])
+    assert [(point.step, point.model_id, point.value) for point in found[RUN]] == [(1, "m-1", 0.5), (2, "m-1", 0.5)]
+
+
+def test_the_work_directory_is_private(tmp_path: Path) -> None:
+    work_dir = tmp_path / "deep" / "work"
+    with locked(work_dir):
+        anyio.run(_opened, work_dir)
+        assert work_dir.stat().st_mode & 0o077 == 0
+        assert all(path.stat().st_mode & 0o077 == 0 for path in work_dir.iterdir())
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from bulkexim.ledger.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_kept_out_as_long_as_the_first_one_lives(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(FatalError, match="Another process"), locked(tmp_path):
+            pass
+        holder.kill()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_work_directory_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written") as raised, locked(tmp_path / "file" / "work"):
+        pass
+    assert "--work-dir" in raised.value.remedy
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+def test_a_read_only_work_directory_is_told_in_a_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match="cannot be written"), locked(tmp_path):
+        pass
+    with pytest.raises(UsageError, match="cannot be opened"):
+        anyio.run(_opened, tmp_path)
+
+
+async def test_a_ledger_that_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / LEDGER_NAME).mkdir()
+    with pytest.raises(UsageError, match="cannot be opened"):
+        await _opened(tmp_path)
