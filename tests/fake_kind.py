@@ -153,8 +153,8 @@ class Things(Kind[Thing, Thing]):
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         await checkpoint()
-        for nothing in ():
-            yield nothing
+        nothing: Sequence[Recovered] = ()
+        yield nothing
 
     async def estimate(self, drafts: Sequence[Draft[Thing]]) -> Estimate:
         return Estimate()

@@ -39,7 +39,9 @@ SLOW_DOWN = httpx.Response(429)
 GATEWAY = httpx.Response(502, text="<html>Bad gateway</html>")
 OVERLOADED = httpx.Response(503, text="<html>Try later</html>")
 FAULT = httpx.Response(500, text="<html>Internal error</html>")
-BROKEN_OFF = httpx.Response(503, json={"error_code": "TEMPORARILY_UNAVAILABLE", "message": "server closed the connection"})
+BROKEN_OFF = httpx.Response(
+    503, json={"error_code": "TEMPORARILY_UNAVAILABLE", "message": "server closed the connection"}
+)
 LOCKED = httpx.Response(503, json={"error_code": "TEMPORARILY_UNAVAILABLE", "message": "database is locked"})
 DUPLICATE = httpx.Response(400, json={"error_code": "BAD_REQUEST", "message": "UNIQUE constraint failed: x"})
 MISSING = httpx.Response(404, json={"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "No run."})
@@ -164,7 +166,9 @@ async def test_a_call_that_may_be_sent_once_is_unsure_when_its_second_try_gets_l
 
 
 @pytest.mark.parametrize("repeat", Repeat)
-@pytest.mark.parametrize(("reply", "kind"), [(MISSING, NotFound), (ILLEGAL, Refused), (httpx.Response(401), FatalError)])
+@pytest.mark.parametrize(
+    ("reply", "kind"), [(MISSING, NotFound), (ILLEGAL, Refused), (httpx.Response(401), FatalError)]
+)
 async def test_a_refusal_is_final(
     client: Client, answers: Callable[..., respx.Route], repeat: Repeat, reply: Reply, kind: type[Exception]
 ) -> None:
@@ -286,9 +290,7 @@ async def test_a_download_asks_for_the_stored_bytes_and_passes_them_on_as_they_c
 
 async def test_a_reply_that_cannot_be_unpacked_is_no_crash(client: Client, router: respx.Router) -> None:
     broken = httpx.ByteStream(b"\x1f\x8b\x08 and then nonsense")
-    router.route().mock(
-        side_effect=lambda request: httpx.Response(200, headers={"content-encoding": "gzip"}, stream=broken)
-    )
+    router.route().mock(side_effect=lambda _: httpx.Response(200, headers={"content-encoding": "gzip"}, stream=broken))
     with pytest.raises(BadReply, match="cannot be unpacked"):
         await create(client, Repeat.SAFE)
 
@@ -303,7 +305,8 @@ class Page(msgspec.Struct, frozen=True):
 def pages(*tokens: str | None) -> list[httpx.Response]:
     """Return pages that hold their number, each with the token of the next."""
     return [
-        httpx.Response(200, json={"names": [str(number)], "next_page_token": token}) for number, token in enumerate(tokens)
+        httpx.Response(200, json={"names": [str(number)], "next_page_token": token})
+        for number, token in enumerate(tokens)
     ]
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,7 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
 from bulkexim.ids import DestinationId, SourceId
-from bulkexim.ledger.files import LEDGER_NAME, locked
+from bulkexim.ledger.files import LEDGER_NAME
 from bulkexim.ledger.journal import Journal, journal
 from bulkexim.ledger.queries import Failure, Note, Tally, look
 from bulkexim.ledger.schema import Row, State
@@ -37,12 +34,6 @@ def states(work_dir: Path) -> dict[str, str]:
     """Return what another program sees of each object."""
     with another(work_dir) as connection:
         return dict(connection.execute("select src_id, state from objects").fetchall())
-
-
-async def fill(work_dir: Path, objects: int = 2000) -> None:
-    """Write a ledger of many pages."""
-    async with journal(work_dir) as ledger:
-        await ledger.planned("run", {SourceId(f"run{number}"): "a name " * 10 for number in range(objects)})
 
 
 async def test_a_change_is_on_the_disk_when_its_call_returns(tmp_path: Path) -> None:
@@ -124,10 +115,13 @@ async def test_a_change_outlives_the_run_that_is_stopped(tmp_path: Path) -> None
 
 
 async def test_an_error_of_the_run_is_raised_itself_and_what_was_written_stays(tmp_path: Path) -> None:
-    with pytest.raises(TemporaryTrouble, match="the server is gone"):
+    async def broken_off() -> None:
         async with journal(tmp_path) as ledger:
             await ledger.planned("run", {RUN: "one"})
             raise TemporaryTrouble("the server is gone")
+
+    with pytest.raises(TemporaryTrouble, match="the server is gone"):
+        await broken_off()
     assert states(tmp_path) == {"run1": "planned"}
 
 
@@ -177,57 +171,6 @@ async def test_another_pair_of_ends_is_refused(tmp_path: Path) -> None:
                 ledger.bind(source, destination)
             assert "--work-dir" in raised.value.remedy
             assert ledger.setup()["source"] == "http://one"
-
-
-async def _opened(work_dir: Path) -> None:
-    async with journal(work_dir):
-        pass
-
-
-async def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
-    (tmp_path / LEDGER_NAME).write_bytes(b"not a database at all" * 1000)
-    with pytest.raises(FatalError, match="is damaged") as raised:
-        await _opened(tmp_path)
-    assert "Move it away" in raised.value.remedy
-    with pytest.raises(FatalError, match="is damaged"):
-        look(tmp_path)
-
-
-async def test_half_a_ledger_is_refused(tmp_path: Path) -> None:
-    await fill(tmp_path)
-    path = tmp_path / LEDGER_NAME
-    os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(FatalError, match="is damaged"):
-        await _opened(tmp_path)
-
-
-async def test_a_ledger_with_overwritten_pages_is_told_when_they_are_read(tmp_path: Path) -> None:
-    await fill(tmp_path)
-    path = tmp_path / LEDGER_NAME
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        file.seek(size // 2)
-        file.write(b"\xaa" * (size // 2))
-    async with journal(tmp_path) as ledger:
-        with pytest.raises(FatalError, match="is damaged"):
-            await ledger.rows("run", [SourceId(f"run{number}") for number in range(2000)])
-        with pytest.raises(FatalError, match="is damaged"):
-            list(ledger.id_map())
-
-
-async def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
-    (tmp_path / LEDGER_NAME).touch()
-    await fill(tmp_path, objects=1)
-    assert states(tmp_path) == {"run0": "planned"}
-
-
-async def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
-    await _opened(tmp_path)
-    with another(tmp_path) as connection:
-        connection.execute("update setup set value = '0' where key = 'format'")
-        connection.commit()
-    with pytest.raises(FatalError, match="another version"):
-        await _opened(tmp_path)
 
 
 async def test_a_ledger_that_another_program_holds_is_not_called_damaged(tmp_path: Path) -> None:
@@ -290,13 +233,19 @@ async def test_the_id_map_holds_what_exists_at_the_destination(tmp_path: Path) -
     async with journal(tmp_path) as ledger:
         await _one_of_each(ledger)
         await ledger.created("registered model", SourceId("m"), DestinationId("renamed"), "")
-        assert list(ledger.id_map()) == [("m", "renamed", "registered model"), ("run0", "new0", "run"), ("run1", "new1", "run")]
+        assert list(ledger.id_map()) == [
+            ("m", "renamed", "registered model"),
+            ("run0", "new0", "run"),
+            ("run1", "new1", "run"),
+        ]
 
 
 async def test_notes_are_those_of_the_last_seal(tmp_path: Path) -> None:
     async with journal(tmp_path) as ledger:
         await _one_of_each(ledger)
-        await ledger.sealed("run", SourceId("run0"), "d", written="", moved=0, seconds=0.0, notes=[("lost", "a link")] * 2)
+        await ledger.sealed(
+            "run", SourceId("run0"), "d", written="", moved=0, seconds=0.0, notes=[("lost", "a link")] * 2
+        )
         assert list(ledger.notes()) == [
             Note("run", SourceId("run0"), "lost", "a link"),
             Note("run", SourceId("run1"), "cut", "a key"),
@@ -339,57 +288,3 @@ async def test_links_are_kept_once_and_found_by_their_run(tmp_path: Path) -> Non
         await ledger.linked([link, (*link[:3], 2, *link[4:])])
         found = await ledger.links([RUN, SourceId("run2")])
     assert [(point.step, point.model_id, point.value) for point in found[RUN]] == [(1, "m-1", 0.5), (2, "m-1", 0.5)]
-
-
-def test_the_work_directory_is_private(tmp_path: Path) -> None:
-    work_dir = tmp_path / "deep" / "work"
-    with locked(work_dir):
-        anyio.run(_opened, work_dir)
-        assert work_dir.stat().st_mode & 0o077 == 0
-        assert all(path.stat().st_mode & 0o077 == 0 for path in work_dir.iterdir())
-
-
-HOLD = """
-import sys
-from pathlib import Path
-from bulkexim.ledger.files import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_second_process_is_kept_out_as_long_as_the_first_one_lives(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(FatalError, match="Another process"), locked(tmp_path):
-            pass
-        holder.kill()
-    with locked(tmp_path):
-        pass
-
-
-def test_a_work_directory_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be written") as raised, locked(tmp_path / "file" / "work"):
-        pass
-    assert "--work-dir" in raised.value.remedy
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_a_read_only_work_directory_is_told_in_a_sentence(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(UsageError, match="cannot be written"), locked(tmp_path):
-        pass
-    with pytest.raises(UsageError, match="cannot be opened"):
-        anyio.run(_opened, tmp_path)
-
-
-async def test_a_ledger_that_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / LEDGER_NAME).mkdir()
-    with pytest.raises(UsageError, match="cannot be opened"):
-        await _opened(tmp_path)

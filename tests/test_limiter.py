@@ -102,7 +102,7 @@ def test_one_request_at_a_time_is_always_left(clock: VirtualClock) -> None:
 
 
 async def test_a_narrower_width_lets_requests_end_and_begins_no_more(clock: VirtualClock) -> None:
-    limit = limiter(clock, ceiling=6)
+    limit = grown(limiter(clock, ceiling=6))
     async with anyio.create_task_group() as tasks:
         first = Callers(tasks, limit, clock)
         first.come(6)
@@ -120,7 +120,7 @@ async def test_a_narrower_width_lets_requests_end_and_begins_no_more(clock: Virt
 
 
 async def test_a_width_that_grows_again_admits_no_more_than_it_says(clock: VirtualClock) -> None:
-    limit = limiter(clock, ceiling=6)
+    limit = grown(limiter(clock, ceiling=6))
     async with anyio.create_task_group() as tasks:
         callers = Callers(tasks, limit, clock)
         callers.come(12)

@@ -34,7 +34,9 @@ UNIQUE_SQLITE = "(sqlite3.IntegrityError) UNIQUE constraint failed: params.key, 
 UNIQUE_POSTGRES = "(psycopg2.errors.UniqueViolation) duplicate key value violates unique constraint"
 LOCKED = "(sqlite3.OperationalError) database is locked"
 BROKEN_OFF = "(psycopg2.OperationalError) server closed the connection unexpectedly"
-NO_ARTIFACTS = "Endpoint: /api/2.0/mlflow-artifacts/artifacts disabled due to the mlflow server running with --no-serve-artifacts"
+NO_ARTIFACTS = (
+    "Endpoint: /api/2.0/mlflow-artifacts/artifacts disabled due to the mlflow server running with --no-serve-artifacts"
+)
 
 
 class Policy(NamedTuple):
@@ -130,7 +132,10 @@ FATAL = {
     "a host name": (text(403, "Invalid Host header - possible DNS rebinding attack detected"), "--allowed-hosts"),
     "no artifacts": (httpx.Response(503, text=NO_ARTIFACTS, headers=HTML), "--no-serve-artifacts"),
     "no workspaces": (mlflow(500, "FEATURE_DISABLED", "Workspaces are off."), "Workspaces are off."),
-    "another host": (text(302, location="https://elsewhere.example/login"), "redirects to https://elsewhere.example/login"),
+    "another host": (
+        text(302, location="https://elsewhere.example/login"),
+        "redirects to https://elsewhere.example/login",
+    ),
     "another path": (text(308, location="/mlflow/"), "redirects to /mlflow/"),
     "nowhere": (text(301), "redirects"),
 }
@@ -169,7 +174,9 @@ def test_a_long_message_is_cut_and_put_on_one_line() -> None:
     assert sentence.count("word") > 10
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"error_code": ""}', b'{"error_code": null}', b'{"error_code": "\xff"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"error_code": ""}', b'{"error_code": null}', b'{"error_code": "\xff"}']
+)
 def test_a_body_that_is_no_error_of_mlflow_is_not_taken_for_one(body: bytes) -> None:
     assert type(meaning(httpx.Response(404, content=body))) is NoSuchEndpoint
 
@@ -233,7 +240,9 @@ async def test_no_sentence_about_an_unusable_address_holds_its_secrets(uri: str)
 
 
 def test_an_endpoint_shows_no_secret() -> None:
-    endpoint = Endpoint(uri="http://user:pa55word@server.example", username="user", password="pa55word", token="pa55word")
+    endpoint = Endpoint(
+        uri="http://user:pa55word@server.example", username="user", password="pa55word", token="pa55word"
+    )
     assert "pa55word" not in repr(endpoint)
     assert "server.example" in repr(endpoint)
     assert msgspec.structs.replace(endpoint, uri="http://server.example").password == "pa55word"

@@ -96,8 +96,8 @@ def test_the_live_view_has_a_row_for_each_phase_and_a_line_for_each_server(clock
         server.client.traffic.requests, server.client.traffic.received = 1234, 5_000_000
     last = screen.getvalue().rpartition("phase")[2].splitlines()
     words = [line.split() for line in last]
-    assert ["experiment", "0", "2", "0:01:05"] in [[word for word in row if "━" not in word] for row in words]
-    assert ["run", "2", "1,000", "1", "1", "2.0", "MB", "0:01:05"] in [
+    assert ["experiment", "0/2", "0:01:05"] in [[word for word in row if "━" not in word] for row in words]
+    assert ["run", "2/1,000", "1", "1", "2.0", "MB", "0:01:05"] in [
         [word for word in row if "━" not in word and "╸" not in word and "╺" not in word] for row in words
     ]
     assert any("source" in line and "3 at once, 1,234 so far, 5.0 MB read" in line for line in last)

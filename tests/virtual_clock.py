@@ -13,7 +13,10 @@ TURNS = 100
 
 
 class VirtualClock:
-    """Time in seconds. `sleep` waits until the test calls `advance`; `skip` is for a lone task and moves the time itself."""
+    """Time in seconds.
+
+    `sleep` waits until the test calls `advance`; `skip` is for a lone task and moves the time itself.
+    """
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now

@@ -33,7 +33,9 @@ async def _show() -> Shown:
 
 def _print(shown: Shown) -> None:
     console = printer()
-    console.print(grid(("", "source", "destination", ""), [(*line, "=" if line.equal else "DIFFERS") for line in shown.lines]))
+    console.print(
+        grid(("", "source", "destination", ""), [(*line, "=" if line.equal else "DIFFERS") for line in shown.lines])
+    )
     show_kinds(console, shown.first)
     again = sum(kind.moved for kind in shown.second.kinds)
     say(console, f"A second run of the same command moved {again} objects.")

@@ -22,8 +22,10 @@ from bulkexim.engine.events import Listener
 REQUEST_WINDOW = 5.0
 OBJECT_WINDOW = 30.0
 REFRESHES = 4
-LEFT = ("phase", "")
-HEADINGS = (*LEFT, "done", "of", "in work", "failed", "bytes", "took", "left")
+HEADINGS = ("done", "begun", "failed", "bytes", "took", "left")
+#: Columns of a terminal on which a bar has its place beside the numbers.
+ROOM_FOR_BARS = 96
+BAR_WIDTH = 16
 
 
 @contextmanager
@@ -33,28 +35,33 @@ def live(servers: Sequence[Server], console: Console, clock: Clock = time.monoto
     traffic = [Traffic(server, Pace(REQUEST_WINDOW)) for server in servers]
 
     def view() -> Group:
-        return Group(_table(list(phases.known.values()), clock()), *(_line(one, clock()) for one in traffic))
+        table = _table(list(phases.known.values()), clock(), bars=console.width >= ROOM_FOR_BARS)
+        return Group(table, *(_line(one, clock()) for one in traffic))
 
     with Live(get_renderable=view, console=console, refresh_per_second=REFRESHES):
         yield phases
 
 
-def _table(phases: list[Phase], now: float) -> Table:
+def _table(phases: list[Phase], now: float, *, bars: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("phase", no_wrap=True)
+    if bars:
+        table.add_column()
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in LEFT else "right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
     for phase in phases:
-        table.add_row(*_cells(phase, now))
+        table.add_row(phase.kind, *([_bar(phase)] if bars else []), *_numbers(phase, now))
     return table
 
 
-def _cells(phase: Phase, now: float) -> tuple[str | ProgressBar | Text, ...]:
+def _bar(phase: Phase) -> ProgressBar:
+    return ProgressBar(total=phase.objects or None, completed=phase.done, width=BAR_WIDTH, pulse=phase.listing)
+
+
+def _numbers(phase: Phase, now: float) -> tuple[str | Text, ...]:
     left = phase.left(now)
     return (
-        phase.kind,
-        ProgressBar(total=phase.objects or None, completed=phase.done, width=16, pulse=phase.listing),
-        f"{phase.done:,}",
-        f"{phase.objects:,}",
+        f"{phase.done:,}/{phase.objects:,}",
         f"{len(phase.open):,}" if phase.open else "",
         Text(f"{phase.failed:,}" if phase.failed else "", style="red"),
         str(decimal(phase.bytes)) if phase.bytes else "",

@@ -168,15 +168,17 @@ class Client:
             raise Lost(f"{what}: the connection broke ({error}).") from error
         except httpx.DecodingError as error:
             raise BadReply(f"{what}: the reply cannot be unpacked ({error}).") from error
-        except Throttled as error:
-            self.limiter.pushed_back(error.retry_after)
-            raise
-        except ServerFault as error:
-            if error.status in OVERLOADED:
-                self.limiter.pushed_back()
+        except (Throttled, ServerFault) as error:
+            self._note_push(error)
             raise
         self.limiter.succeeded()
         return response
+
+    def _note_push(self, error: Throttled | ServerFault) -> None:
+        if isinstance(error, Throttled):
+            self.limiter.pushed_back(error.retry_after)
+        elif error.status in OVERLOADED:
+            self.limiter.pushed_back()
 
     async def insist(self, send: Callable[[], Awaitable[T]], what: str, repeat: Repeat = Repeat.SAFE) -> T:
         """Run ``send`` until it succeeds, as long as its errors are worth it and the patience lasts.

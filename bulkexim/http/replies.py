@@ -64,13 +64,8 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
 def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> CallError:
     status = response.status_code
     code = str(body.error_code) if body else ""
-    if status == httpx.codes.TOO_MANY_REQUESTS:
+    if _is_put_off(response, body):
         return Throttled(text, status=status, retry_after=_retry_after(response))
-    if status == httpx.codes.SERVICE_UNAVAILABLE and _is_untouched(response, body):
-        return Throttled(text, status=status, retry_after=_retry_after(response))
-    if body is not None and "QueuePool limit" in body.message:
-        # Too many requests at once for the server's own pool of database connections; nothing was begun.
-        return Throttled(text, status=status)
     if status == httpx.codes.REQUEST_TIMEOUT:
         return Lost(text, status=status)
     if status == httpx.codes.NOT_IMPLEMENTED or code == "ENDPOINT_NOT_FOUND":
@@ -88,15 +83,18 @@ def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> 
     return Refused(text, status=status, cause=code or f"HTTP {status}")
 
 
-def _is_untouched(response: httpx.Response, body: ErrorBody | None) -> bool:
-    """Return whether a 503 was sent before anything was done.
+def _is_put_off(response: httpx.Response, body: ErrorBody | None) -> bool:
+    """Return whether the server has too much to do and did nothing for this call.
 
-    MLflow sends one for every failure of its database. SQLite's lock comes before the commit; but where a connection to
-    a database server broke, it may have been the commit that got through.
+    Its own pool of database connections may be empty before anything is begun. A 503 of MLflow stands for every failure
+    of its database: SQLite's lock comes before the commit; but where a connection to a database server broke, it may
+    have been the commit that got through.
     """
-    if body is None:
-        return _retry_after(response) is not None
-    return "database is locked" in body.message
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS or (body and "QueuePool limit" in body.message):
+        return True
+    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        return False
+    return "database is locked" in body.message if body else _retry_after(response) is not None
 
 
 def _error_body(content: bytes) -> ErrorBody | None:

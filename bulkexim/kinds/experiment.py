@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bulkexim.errors import AlreadyExists, ObjectError
 from bulkexim.ends.server import Server
+from bulkexim.errors import AlreadyExists, ObjectError
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
 from bulkexim.kinds.scope import Pair, renamed
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
     content_digest,
-    gone,
+    gone_tags,
     key_list,
     marks,
     provenance,
@@ -149,10 +149,9 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             await restore(self._pair.destination, row.dst_id)
         mark = tag_value(existing.tags, MARKER_TAG) or marker(self._pair.source.identity, self.name, draft.id)
         await self._write_tags(row.dst_id, self._tags(draft, mark), existing.tags)
-        for key in gone(row.written, (tag.key for tag in draft.value.tags)):
+        for key in gone_tags(row.written, draft.value.tags, existing.tags):
             body = {"experiment_id": row.dst_id, "key": key}
-            if tag_value(existing.tags, key):
-                await self._pair.destination.send("POST", "experiments/delete-experiment-tag", body)
+            await self._pair.destination.send("POST", "experiments/delete-experiment-tag", body)
         if existing.name != draft.name:
             body = {"experiment_id": row.dst_id, "new_name": draft.name}
             await self._pair.destination.send("POST", "experiments/update", body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -22,7 +23,7 @@ from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
 from bulkexim.kinds.run_values import search_runs
 from bulkexim.kinds.scope import Pair
-from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone, key_list, marks, provenance, tag_value, users_tags
+from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone_tags, key_list, marks, provenance, tag_value, users_tags
 from bulkexim.ledger.schema import Row
 
 PAGE = 100
@@ -251,9 +252,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         mark = marker(self._pair.source.identity, self.name, draft.id)
         tags = as_dicts([*plan.tags, *marks(mark, draft.digest)])
         await destination.send("PATCH", f"logged-models/{row.dst_id}/tags", {"model_id": row.dst_id, "tags": tags})
-        for key in gone(row.written, (tag.key for tag in plan.tags)):
-            if tag_value(existing.info.tags, key):
-                await destination.send("DELETE", f"logged-models/{row.dst_id}/tags/{key}", None)
+        for key in gone_tags(row.written, plan.tags, existing.info.tags):
+            await destination.send("DELETE", f"logged-models/{row.dst_id}/tags/{quote(key, safe='')}", None)
         held = {param.key for param in existing.data.params}
         missing = [param for param in plan.model.data.params if param.key not in held]
         if missing:

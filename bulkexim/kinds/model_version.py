@@ -16,7 +16,7 @@ from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
 from bulkexim.kinds.version_source import Origin, Sources
 from bulkexim.kinds.version_values import GAP_TAG, ModelVersion, model_versions, versions_of
-from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone, key_list, marks, provenance, tag_value, users_tags
+from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone_tags, key_list, marks, provenance, tag_value, users_tags
 from bulkexim.ledger.schema import Row
 
 SOURCE_TAG = "bulkexim.source.version"
@@ -189,10 +189,9 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             if (tag.key, tag.value) not in held:
                 body = {"name": model, "version": number, "key": tag.key, "value": tag.value}
                 await destination.send("POST", "model-versions/set-tag", body)
-        for key in gone(row.written, (tag.key for tag in draft.value.tags)):
-            if tag_value(existing.tags, key):
-                body = {"name": model, "version": number, "key": key}
-                await destination.send("DELETE", "model-versions/delete-tag", body)
+        for key in gone_tags(row.written, draft.value.tags, existing.tags):
+            body = {"name": model, "version": number, "key": key}
+            await destination.send("DELETE", "model-versions/delete-tag", body)
         return existing.current_stage
 
     async def seal(self, draft: Draft[VersionPlan], row: Row) -> None:

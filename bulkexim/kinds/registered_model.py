@@ -12,7 +12,18 @@ from bulkexim.errors import AlreadyExists, ObjectError
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
 from bulkexim.kinds.scope import Pair, Unmatched, chosen, renamed
-from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone, key_list, marks, provenance, tag_value, users_tags
+from bulkexim.kinds.wire import (
+    Tag,
+    as_dicts,
+    content_digest,
+    gone,
+    gone_tags,
+    key_list,
+    marks,
+    provenance,
+    tag_value,
+    users_tags,
+)
 from bulkexim.ledger.schema import Row
 
 PAGE = 1000
@@ -143,9 +154,8 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         for tag in self._tags(draft, marker(self._pair.source.identity, self.name, draft.id)):
             if (tag.key, tag.value) not in held:
                 await destination.send("POST", "registered-models/set-tag", {"name": name, "key": tag.key, "value": tag.value})
-        for key in gone(row.written, (tag.key for tag in draft.value.tags)):
-            if tag_value(existing.tags, key):
-                await destination.send("DELETE", "registered-models/delete-tag", {"name": name, "key": key})
+        for key in gone_tags(row.written, draft.value.tags, existing.tags):
+            await destination.send("DELETE", "registered-models/delete-tag", {"name": name, "key": key})
         return Filled()
 
     async def seal(self, draft: Draft[RegisteredModel], row: Row) -> None:

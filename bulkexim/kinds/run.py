@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -39,7 +39,7 @@ from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
     content_digest,
-    gone,
+    gone_tags,
     kept_whole,
     key_list,
     marks,
@@ -249,7 +249,8 @@ class RunKind(Kind[Run, RunPlan]):
         if existing is not None:
             mark = marker(self._pair.source.identity, self.name, draft.id)
             tags = [*plan.create_tags, *tags, *marks(mark, draft.digest)]
-            await self._remove_tags(dst_id, gone(row.written, (tag.key for tag in tags)), existing)
+            for key in gone_tags(row.written, tags, existing.data.tags):
+                await self._pair.destination.send("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
         long_params = [param for param in plan.run.data.params if len(param.value) > PARAM_LIMIT]
         cut = {param.key for param in long_params}
         await write_data(
@@ -273,11 +274,6 @@ class RunKind(Kind[Run, RunPlan]):
         if existing.deleted:
             await self._pair.destination.send("POST", "runs/restore", {"run_id": dst_id})
         return existing
-
-    async def _remove_tags(self, dst_id: DestinationId, keys: Sequence[str], existing: Run) -> None:
-        for key in keys:
-            if existing.tag(key):
-                await self._pair.destination.send("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
 
     async def _write_links(
         self, draft: Draft[RunPlan], dst_id: DestinationId, details: RunDetails, existing: Run | None

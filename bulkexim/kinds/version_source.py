@@ -93,12 +93,10 @@ class Sources:
         except CallError:
             found = _DownloadUri()
         to = target(found.artifact_uri)
-        if to.kind in ("run", "logged_model"):
-            rows = rows | {to.kind: await self._pair.ledger.rows(to.kind, [to.id]), "run": rows["run"]}
-            if to.kind == "run":
-                rows["run"] = rows["run"] | await self._pair.ledger.rows("run", [to.id])
+        if found.artifact_uri:
+            known = await self._pair.ledger.rows(to.kind, [to.id])
             stored = msgspec.structs.replace(version, source=found.artifact_uri)
-            origin = self._origin(stored, to, rows, final=True)
+            origin = self._origin(stored, to, rows | {to.kind: rows.get(to.kind, {}) | known}, final=True)
             if origin is not None:
                 remark = Remark("promoted from a version that is gone", version.source)
                 return replace(origin, remarks=(*origin.remarks, remark))

@@ -63,6 +63,12 @@ def gone(written: str, now: Iterable[str]) -> list[str]:
     return sorted(set(msgspec.json.decode(written or "[]", type=list[str])) - set(now))
 
 
+def gone_tags(written: str, now: Iterable[Tag], existing: Iterable[Tag]) -> list[str]:
+    """Return keys of tags that were written the last time, are not wanted any more, and still exist."""
+    held = {tag.key for tag in existing}
+    return [key for key in gone(written, (tag.key for tag in now)) if key in held]
+
+
 def kept_whole(what: str, key: str, value: str, limit: int) -> tuple[list[Tag], list[Remark]]:
     """Return tags that keep a value which MLflow would cut at ``limit``, and the remark about it."""
     if len(value) <= limit:

@@ -74,7 +74,9 @@ def trouble(path: Path, error: Exception) -> BulkeximError:
             f"{path}: cannot be written ({text}).", "Free some space, then run the same command again: nothing is lost."
         )
     if "locked" in text:
-        return TemporaryTrouble(f"{path}: another program holds it ({text}).", "End that one, then run the same command again.")
+        return TemporaryTrouble(
+            f"{path}: another program holds it ({text}).", "End that one, then run the same command again."
+        )
     if "readonly" in text or "unable to open" in text:
         return UsageError(f"{path}: cannot be opened ({text}).", "Give another --work-dir.")
     return FatalError(

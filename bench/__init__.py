@@ -1,0 +1,1 @@
+"""Benchmarks: real servers, seeded workloads, figures as ratios within one run."""
