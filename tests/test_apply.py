@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -36,11 +37,16 @@ class Bench:
         self.clock = VirtualClock()
         self.apply = Apply(ends, Events(self.heard), self.clock.skip)
 
-    async def move(self, *, waits: bool = False, content: str = "content") -> Filled | None:
-        """Move the object, from what the ledger knows of it."""
+    async def move(self, *, waits: bool = False, comes: bool = False, content: str = "content") -> Filled | None:
+        """Move the object, from what the ledger knows of it; what it waits for may come meanwhile."""
         draft = Draft(ONE, "One", Thing("one"), content, src_location="src", waits=waits)
+
+        async def translate() -> Draft[Thing]:
+            await checkpoint()
+            return replace(draft, waits=waits and not comes)
+
         await self.ends.ledger.planned("thing", {ONE: "One"})
-        return await self.apply(self.kind, draft, await self.row(), self._read)
+        return await self.apply(self.kind, draft, await self.row(), self._read, translate)
 
     async def _read(self) -> None:
         await checkpoint()
@@ -108,8 +114,9 @@ async def test_an_object_that_was_found_is_not_taken_for_untouched(bench: Bench)
 
 async def test_an_object_that_was_just_created_is_known_to_be_untouched_only_until_it_is_filled(bench: Bench) -> None:
     await bench.move(waits=True)
-    assert bench.kind.fresh == {"one": True}
     await bench.move()
+    assert bench.kind.fresh == {"one": True}
+    await bench.move(content="changed")
     assert bench.kind.fresh == {"one": False}
 
 
@@ -208,10 +215,15 @@ async def test_a_sealed_object_that_changes_is_unsealed_first(bench: Bench) -> N
     assert (row.state, row.digest, bench.copies) == (State.SEALED, "changed", 1)
 
 
-async def test_an_object_that_waits_is_filled_and_not_sealed(bench: Bench) -> None:
+async def test_an_object_that_waits_is_created_and_not_filled(bench: Bench) -> None:
     assert await bench.move(waits=True) is None
-    assert (await bench.row()).state is State.FILLED
-    assert bench.kind.destination.sealed == []
+    assert (await bench.row()).state is State.CREATED
+    assert bench.kind.calls == ["create one"]
+
+
+async def test_an_object_goes_on_when_what_it_waits_for_came_while_it_was_created(bench: Bench) -> None:
+    assert await bench.move(waits=True, comes=True) is not None
+    assert bench.kind.calls == ["create one", "fill one", "seal one"]
 
 
 async def test_a_container_is_filled_and_sealed_later(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from bulkexim.ledger.schema import Row, State
 CREATE_TRIES = 3
 
 Reading = Callable[[], Awaitable[Any]]
+Translation = Callable[[], Awaitable[Draft[Any]]]
 
 
 @dataclass(slots=True)
@@ -36,10 +37,13 @@ class Apply:
     #: Created by this process and not filled yet: nothing but the create call has touched them.
     born: set[tuple[str, SourceId]] = field(default_factory=set)
 
-    async def __call__(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row, read: Reading) -> Filled | None:
+    async def __call__(
+        self, kind: Kind[Any, Any], draft: Draft[Any], row: Row, read: Reading, translate: Translation
+    ) -> Filled | None:
         """Move one object as far as it can come; return ``None`` while it waits for another one.
 
-        ``read`` brings what its window was read for.
+        ``read`` brings what its window was read for; ``translate`` translates the object anew, for what it waited for
+        may have come while it was created.
 
         :raises ObjectError: the object cannot be moved, or not now
         """
@@ -48,6 +52,10 @@ class Apply:
             row = await self._created(kind, draft, row)
         if kind.until is State.CREATED:
             return Filled()
+        if draft.waits:
+            draft = await translate()
+            if draft.waits:
+                return None
         if row.state is State.SEALED:
             await self.pair.ledger.unsealed(kind.name, draft.id)
         fresh = (kind.name, draft.id) in self.born
@@ -58,8 +66,6 @@ class Apply:
         self._step(kind, draft, State.FILLED, row)
         if kind.container:
             return filled
-        if draft.waits:
-            return None
         return await self.seal(kind, draft, row, filled, started)
 
     async def seal(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row, filled: Filled, started: float) -> Filled:

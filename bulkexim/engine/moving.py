@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,9 +42,10 @@ class Pass:
     pair: Pair
     events: Events
     apply: Apply
+    #: Objects listed so far by kind, over all passes.
+    listed: Counter[str]
     _final: bool = False
     _again: bool = False
-    _listed: int = 0
     _waiting: list[Any] = field(default_factory=list)
     #: Objects on their way: what the ledger knew of them, and their values at the source.
     _open: dict[SourceId, tuple[Row, Any]] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class Pass:
             await self._round(self.kind.pages())
             tasks.cancel_scope.cancel()
         if not self._quiet:
-            self.events.emit(PhaseSized(self.kind.name, self._listed))
+            self.events.emit(PhaseSized(self.kind.name, self.listed[self.kind.name]))
         await self._retry_waiting()
         if not self._quiet:
             self.events.emit(PhaseEnded(self.kind.name, time.monotonic() - started))
@@ -75,7 +77,7 @@ class Pass:
         total = await self.kind.total()
         if total is not None:
             self.events.emit(PhaseSized(self.kind.name, total))
-            await self.pair.ledger.phase(self.kind.name, self._listed, total)
+            await self.pair.ledger.phase(self.kind.name, self.listed[self.kind.name], total)
 
     async def _round(self, pages: AsyncIterator[Sequence[Any]]) -> None:
         async with lanes(self._move) as open_lanes:
@@ -115,9 +117,9 @@ class Pass:
         return missing
 
     async def _count(self, drafts: Sequence[AnyDraft]) -> None:
-        self._listed += len(drafts)
+        self.listed[self.kind.name] += len(drafts)
         self.events.emit(Found(self.kind.name, len(drafts)))
-        await self.pair.ledger.phase(self.kind.name, self._listed, None)
+        await self.pair.ledger.phase(self.kind.name, self.listed[self.kind.name], None)
 
     def _is_there(self, draft: AnyDraft, row: Row) -> bool:
         if self.pair.settings.recheck or draft.growing:
@@ -145,14 +147,20 @@ class Pass:
 
     async def _move_one(self, draft: AnyDraft, reading: _Reading) -> None:
         row, value = self._open.pop(draft.id)
+
+        async def translate() -> AnyDraft:
+            return (await self.kind.drafts([value], final=self._final))[0]
+
         if draft.lane is not None and draft.waits:
-            # In a lane, an object that waits must not even be created, nor any behind it: numbers come in order.
-            self._stopped[draft.lane] = None
-            self._waiting.append(value)
-            return
+            draft = await translate()
+            if draft.waits:
+                # In a lane, what waits must not even be created, nor anything behind it: numbers come in order.
+                self._stopped[draft.lane or ""] = None
+                self._waiting.append(value)
+                return
         started = time.monotonic()
         try:
-            filled = await self.apply(self.kind, draft, row, reading.get)
+            filled = await self.apply(self.kind, draft, row, reading.get, translate)
         except ObjectError as error:
             if draft.lane is not None:
                 self._stopped[draft.lane] = EarlierFailed(draft.name)

