@@ -68,16 +68,20 @@ class Pass:
             await self._round(self.kind.pages())
             tasks.cancel_scope.cancel()
         if not self._quiet:
-            self.events.emit(PhaseSized(self.kind.name, self.listed[self.kind.name]))
+            await self._sized(self.listed[self.kind.name])
         await self._retry_waiting()
         if not self._quiet:
             self.events.emit(PhaseEnded(self.kind.name, time.monotonic() - started))
 
     async def _size(self) -> None:
+        earlier = self.listed[self.kind.name]
         total = await self.kind.total()
         if total is not None:
-            self.events.emit(PhaseSized(self.kind.name, total))
-            await self.pair.ledger.phase(self.kind.name, self.listed[self.kind.name], total)
+            await self._sized(earlier + total)
+
+    async def _sized(self, total: int) -> None:
+        self.events.emit(PhaseSized(self.kind.name, total))
+        await self.pair.ledger.phase(self.kind.name, self.listed[self.kind.name], total)
 
     async def _round(self, pages: AsyncIterator[Sequence[Any]]) -> None:
         async with lanes(self._move) as open_lanes:

@@ -124,7 +124,8 @@ class Journal(Queries):
         """Note how many objects of a phase were found so far, and how many there are, where known."""
         upsert = (
             "insert into phases values (?, ?, ?, ?) on conflict (name)"
-            " do update set found = excluded.found, total = excluded.total, updated_at = excluded.updated_at"
+            " do update set found = excluded.found, total = coalesce(excluded.total, phases.total),"
+            " updated_at = excluded.updated_at"
         )
         await self._write([(upsert, (name, found, total, time.time()))])
 
