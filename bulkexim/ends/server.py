@@ -183,7 +183,8 @@ def _unprobed(
     except httpx.InvalidURL as error:
         raise FatalError(f"The {name} address is not a URL ({error}).", "Give http://host:port.") from error
     if base.scheme not in ("http", "https") or not base.host:
-        raise FatalError(f"The {name} address {base} cannot be used.", "Give http://host:port or https://host:port.")
+        shown = base.copy_with(userinfo=b"")
+        raise FatalError(f"The {name} address {shown} cannot be used.", "Give http://host:port or https://host:port.")
     login = (base.username, base.password) if base.userinfo else None
     base = base.copy_with(userinfo=b"")
     http = httpx.AsyncClient(
@@ -209,11 +210,12 @@ async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
         await server.post("experiments/search", experiments, Nothing)
     except (NoSuchEndpoint, BadReply) as error:
         raise FatalError(
-            f"What answers at {endpoint.uri} is not an MLflow tracking server.",
+            f"What answers at {server.client.http.base_url} is not an MLflow tracking server.",
             f"Check the {name} address, with its path if the server has a --static-prefix.",
         ) from error
     except (Lost, NotSent) as error:
-        raise TemporaryTrouble(f"The {name} {endpoint.uri} does not answer ({error.problem}).", "Is it up?") from error
+        address = server.client.http.base_url
+        raise TemporaryTrouble(f"The {name} {address} does not answer ({error.problem}).", "Is it up?") from error
     except Refused as error:
         where = f" (workspace {endpoint.workspace})" if endpoint.workspace else ""
         raise FatalError(f"The {name}{where} declines: {error.problem}", "Check address, workspace and login.") from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,8 +85,8 @@ class Pass:
         await self.pair.ledger.phase(self.kind.name, self.listed[self.kind.name], total)
 
     async def _round(self, pages: AsyncIterator[Sequence[Any]]) -> None:
-        async with lanes(self._move) as open_lanes:
-            async for values in _ahead(pages):
+        async with lanes(self._move) as open_lanes, _ahead(pages) as ready:
+            async for values in ready:
                 drafts = await self._select(values)
                 for start in range(0, len(drafts), self.kind.window):
                     await open_lanes.submit(drafts[start : start + self.kind.window])
@@ -283,8 +284,12 @@ class _Reading:
         return self._details
 
 
-async def _ahead(pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
-    """Yield pages, the next being read while the last is worked on."""
+@asynccontextmanager
+async def _ahead(pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[AsyncIterable[Sequence[Any]]]:
+    """Give pages, the next being read while the last is worked on.
+
+    (No generator: it would be left open, with its task in it, when the work on a page fails.)
+    """
     send, receive = anyio.create_memory_object_stream[Sequence[Any]](PAGES_AHEAD)
 
     async def read() -> None:
@@ -295,8 +300,7 @@ async def _ahead(pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[
     async with together() as tasks:
         tasks.start_soon(read)
         async with receive:
-            async for page in receive:
-                yield page
+            yield receive
 
 
 async def _one_page(values: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
