@@ -19,7 +19,11 @@ from typing import Any
 import anyio
 
 from bench.workload import Size, fill
-from bulkexim import Settings, migrate
+from bulkexim import Endpoint, Settings, migrate
+from bulkexim.ends.server import connected
+from bulkexim.kinds.experiment import experiments
+from bulkexim.kinds.run_values import search_runs
+from bulkexim.kinds.version_values import model_versions
 from tests.support.servers import MlflowServer, Servers
 
 
@@ -35,7 +39,7 @@ def main() -> None:
         home = Path(name)
         servers = Servers(home / "servers")
         try:
-            print(json.dumps(_measure(servers, home, options), indent=2))  # noqa: T201 - the result
+            print(json.dumps(_measure(servers, home, options), indent=2))
         finally:
             servers.close()
 
@@ -74,16 +78,14 @@ def _peer(commands: Path, source: MlflowServer, destination: MlflowServer, folde
         ).returncode
         for command, option, server in steps
     ]
-    return {"seconds": round(time.monotonic() - began, 1), "exit codes": codes, "arrived": anyio.run(_count, destination.url)}
+    return {
+        "seconds": round(time.monotonic() - began, 1),
+        "exit codes": codes,
+        "arrived": anyio.run(_count, destination.url),
+    }
 
 
 async def _count(url: str) -> dict[str, int]:
-    from bulkexim.config import Endpoint
-    from bulkexim.ends.server import connected
-    from bulkexim.kinds.experiment import experiments
-    from bulkexim.kinds.run_values import search_runs
-    from bulkexim.kinds.version_values import model_versions
-
     async with connected(Endpoint(uri=url), "destination") as server:
         ids = [one.experiment_id async for page in experiments(server, "ALL") for one in page]
         runs = sum([len(page) async for page in search_runs(server, ids, "ALL", "")])

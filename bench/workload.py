@@ -31,8 +31,6 @@ class Size(NamedTuple):
     experiments: int = 10
 
 
-
-
 async def fill(url: str, size: Size, seed: int = 1) -> None:
     """Write the workload to an empty server, the same for the same seed."""
     async with connected(Endpoint(uri=url), "source") as server:

@@ -24,7 +24,7 @@ def marker(source: str, kind: str, source_id: str) -> str:
 
     ``source`` is the identity of the source end (see `bulkexim.ends.server.Server.identity`).
     """
-    text = "\0".join((source, kind, source_id))
+    text = f"{source}\0{kind}\0{source_id}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

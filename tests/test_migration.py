@@ -99,9 +99,7 @@ def test_a_tenant_arrives_exactly_without_what_is_deleted(
     assert compare(original, destination.url) == []
 
 
-def test_a_tenant_arrives_exactly_on_postgresql(
-    original: Snapshot, fresh_server: StartServer, tmp_path: Path
-) -> None:
+def test_a_tenant_arrives_exactly_on_postgresql(original: Snapshot, fresh_server: StartServer, tmp_path: Path) -> None:
     destination = fresh_server("postgres")
     report = migrated(original.url, destination, tmp_path, include_deleted=True)
     assert (report.failures, report.exit_code) == ((), 0)

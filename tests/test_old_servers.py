@@ -49,7 +49,9 @@ def test_logged_models_are_refused_before_anything_is_written_to_an_old_server(
     small_server: MlflowServer, small_tenant: Tenant, fresh_server: StartServer, old_python: str, tmp_path: Path
 ) -> None:
     destination = fresh_server(python=old_python)
-    with pytest.raises(FatalError, match=r"MLflow 2\.22\.\d+ and cannot hold the logged models.*--without logged_model"):
+    with pytest.raises(
+        FatalError, match=r"MLflow 2\.22\.\d+ and cannot hold the logged models.*--without logged_model"
+    ):
         migrated(small_tenant.url, destination, tmp_path)
     client = MlflowClient(destination.url, destination.url)
     assert [experiment.name for experiment in client.search_experiments()] == ["Default"]

@@ -108,7 +108,7 @@ async def walk(place: Place) -> AsyncIterator[Entry]:
 
 
 def addressable(path: str) -> bool:
-    """Return whether MLflow's server can name this file: it decodes percent signs again and again, and refuses ``#``."""
+    """Return whether MLflow's server can name this file: it decodes percent signs repeatedly, and refuses ``#``."""
     return "#" not in path and unquote(path) == path
 
 
@@ -140,4 +140,3 @@ async def _exactly(chunks: AsyncIterator[bytes], entry: Entry) -> AsyncIterator[
         yield chunk
     if received != entry.size:
         raise BadReply(f"{entry.path}: {received:,} bytes arrived of the {entry.size:,} that were listed.")
-

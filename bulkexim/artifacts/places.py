@@ -59,16 +59,19 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proxied:
-    """A root that the server's artifact service owns."""
+    """A root that the server's artifact service owns; ``owner`` is the slower way to it."""
 
     server: Server
     root: str
+    owner: Place | None = None
 
     async def entries(self, folder: str) -> list[Entry]:
         listing = await self.server.get(SERVICE, _Listing, {"path": _joined(self.root, folder)})
         return [Entry(_joined(folder, file.path), file.is_dir, file.file_size) for file in listing.files]
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        if self.owner is not None and not (self.server.capabilities.names_any_file or _is_latin(path)):
+            return self.owner.read(path)
         return self.server.client.download(f"{SERVICE[1:]}/{quoted(_joined(self.root, path))}")
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
@@ -124,18 +127,19 @@ class OfLoggedModel:
 
 def place(server: Server, location: str, *, run_id: str | None = None, model_id: str | None = None) -> Place:
     """Return the place of an object by its artifact root, a URI that its server gave."""
+    owner: Place = OfRun(server, run_id or "") if model_id is None else OfLoggedModel(server, model_id)
     proxied = proxied_root(location)
-    if proxied is not None:
-        return Proxied(server, proxied)
-    if model_id is not None:
-        return OfLoggedModel(server, model_id)
-    return OfRun(server, run_id or "")
+    return owner if proxied is None else Proxied(server, proxied, owner)
 
 
 def proxied_root(location: str) -> str | None:
     """Return the path of a proxied root at the artifact service, or ``None`` for any other storage."""
     parts = urlsplit(location)
     return parts.path.strip("/") if parts.scheme == "mlflow-artifacts" else None
+
+
+def _is_latin(path: str) -> bool:
+    return all(ord(character) < 0x100 for character in path.rpartition("/")[2])
 
 
 def _joined(folder: str, name: str) -> str:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
 
+from bulkexim.ledger.files import is_locked
 from bulkexim.ledger.queries import Queries, Tally
 from bulkexim.ledger.schema import State
 
@@ -48,18 +48,6 @@ class Standing(msgspec.Struct, frozen=True):
         return f"{complete:,} of {objects:,} objects found so far are complete" if objects else "nothing was moved yet"
 
 
-def at_work(work_dir: Path) -> bool:
-    """Return whether a process migrates with ``work_dir`` at this moment."""
-    lock = FileLock(work_dir / "lock")
-    if not Path(lock.lock_file).exists():
-        return False
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 def read(queries: Queries, work_dir: Path) -> Standing:
     """Count what the ledger of ``work_dir`` holds."""
     setup, phases = queries.setup(), queries.phases()
@@ -70,7 +58,7 @@ def read(queries: Queries, work_dir: Path) -> Standing:
     return Standing(
         source=setup.get("source", ""),
         destination=setup.get("destination", ""),
-        running=at_work(work_dir),
+        running=is_locked(work_dir),
         kinds=tuple(_kind(kind, tallies.get(kind, []), phases) for kind in dict.fromkeys([*phases, *tallies])),
         causes=dict(Counter(failure.cause for failure in queries.failures()).most_common()),
         changed=None if changed is None else datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds"),

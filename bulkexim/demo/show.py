@@ -40,7 +40,7 @@ async def show(say: Callable[[str], None]) -> Shown:
     :raises BulkeximError: a server did not start, or MLflow's demo data could not be made
     """
     with TemporaryDirectory(prefix="bulkexim-demo-", ignore_cleanup_errors=True) as name:
-        home = Path(name).resolve()
+        home = Path(name)
         say("starting two MLflow servers ...")
         async with _both(home) as (source, destination):
             say("filling the source: mlflow demo, and a model of twelve versions ...")

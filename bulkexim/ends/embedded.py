@@ -29,7 +29,7 @@ async def embedded(store: LocalStore, *, artifacts: bool = True) -> AsyncIterato
     :raises TemporaryTrouble: somebody is writing to the store
     """
     with TemporaryDirectory(prefix="bulkexim-", ignore_cleanup_errors=True) as name:
-        folder = Path(name).resolve()
+        folder = await to_thread.run_sync(Path(name).resolve)
         replicate = sqlite_replica if store.is_database else files_replica
         replica = await to_thread.run_sync(replicate, store.path, folder)
         if artifacts:

@@ -32,11 +32,11 @@ def opened(
             f"The {name} must be a server, not a local store.",
             "Start one on it (mlflow server --backend-store-uri sqlite:///mlflow.db) and give http://127.0.0.1:5000.",
         )
-    return _served(endpoint, name, identity, artifacts)
+    return _served(endpoint, name, identity, artifacts=artifacts)
 
 
 @asynccontextmanager
-async def _served(endpoint: Endpoint, name: str, identity: str | None, artifacts: bool) -> AsyncIterator[Server]:
+async def _served(endpoint: Endpoint, name: str, identity: str | None, *, artifacts: bool) -> AsyncIterator[Server]:
     store = local_store(endpoint.uri)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
     async with embedded(store, artifacts=artifacts) as url:

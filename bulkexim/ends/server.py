@@ -74,6 +74,11 @@ class Capabilities:
         return self.version >= (3, 4)
 
     @property
+    def names_any_file(self) -> bool:
+        """Whether the artifact service can send a file of any name (before, the name went into a Latin-1 header)."""
+        return self.version >= (3, 15)
+
+    @property
     def streams_uploads(self) -> bool:
         """Whether an upload may take its time (gunicorn, the server before 3.3, kills a request after 30 s)."""
         return self.version >= (3, 3)
@@ -189,7 +194,7 @@ def _unprobed(
     base = base.copy_with(userinfo=b"")
     http = httpx.AsyncClient(
         base_url=base,
-        transport=transport or AiohttpTransport(auth.tls(endpoint)),
+        transport=transport or AiohttpTransport(tls=auth.tls(endpoint)),
         headers={"user-agent": "bulkexim", "accept": "*/*", **auth.headers(endpoint)},
         auth=auth.plugin(endpoint) or login,
         timeout=TIMEOUT,
@@ -218,7 +223,9 @@ async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
         raise TemporaryTrouble(f"The {name} {address} does not answer ({error.problem}).", "Is it up?") from error
     except Refused as error:
         where = f" (workspace {endpoint.workspace})" if endpoint.workspace else ""
-        raise FatalError(f"The {name}{where} declines: {error.problem}", "Check address, workspace and login.") from error
+        raise FatalError(
+            f"The {name}{where} declines: {error.problem}", "Check address, workspace and login."
+        ) from error
     if endpoint.workspace and not info.workspaces_enabled:
         raise FatalError(
             f"The {name} has no workspaces.", f"Leave out --{name[:3]}-workspace, or start it with --enable-workspaces."
@@ -248,5 +255,7 @@ async def _info(server: Server) -> ServerInfo:
 def _parsed(text: str, name: str) -> Version:
     found = re.match(r"(\d+)\.(\d+)", text)
     if found is None:
-        raise FatalError(f"The {name} does not say which MLflow it is (its /version is not a number).", "Check the address.")
+        raise FatalError(
+            f"The {name} does not say which MLflow it is (its /version is not a number).", "Check the address."
+        )
     return int(found[1]), int(found[2])

@@ -84,10 +84,10 @@ class Apply:
         return filled
 
     async def _created(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row) -> Row:
-        # A create that has left must be written down, whatever happens to the run meanwhile.
-        with anyio.CancelScope(shield=True):
-            placed = await self._place(kind, draft, row)
-            await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
+        # A create call that left is waited for even when the run is cancelled (`Client.exchange`), and the ledger takes
+        # what it is told before it can be interrupted: between the two nothing waits.
+        placed = await self._place(kind, draft, row)
+        await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
         row = msgspec.structs.replace(row, state=State.CREATED, dst_id=placed.id, dst_location=placed.location)
         self._step(kind, draft, State.CREATED, row)
         return row

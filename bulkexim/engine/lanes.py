@@ -79,7 +79,8 @@ def _split(drafts: Sequence[Draft[P]]) -> list[list[Draft[P]]]:
     """Return objects by lane, in their order; each object without a lane is one of its own."""
     parts: list[list[Draft[P]]] = []
     for lane, group in groupby(drafts, key=lambda draft: draft.lane):
-        parts += [list(group)] if lane is not None else [[draft] for draft in group]
+        members = list(group)
+        parts += [members] if lane is not None else [[draft] for draft in members]
     return parts
 
 

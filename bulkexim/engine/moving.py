@@ -31,8 +31,9 @@ PAGES_AHEAD = 1
 class EarlierFailed(ObjectError):
     """An object of the same lane failed before, so this one cannot follow."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, error: ObjectError) -> None:
         super().__init__("an earlier one failed", f"{name} could not be moved, and this one comes after it.")
+        self.temporary = _is_temporary(error)
 
 
 @dataclass(slots=True)
@@ -76,7 +77,10 @@ class Pass:
 
     async def _size(self) -> None:
         earlier = self.listed[self.kind.name]
-        total = await self.kind.total()
+        try:
+            total = await self.kind.total()
+        except ObjectError:
+            return  # It is for the progress only.
         if total is not None:
             await self._sized(earlier + total)
 
@@ -98,8 +102,10 @@ class Pass:
             before = len(values)
             await self._round(_one_page(values))
             if self._final:
-                return
+                break
             self._final = len(self._waiting) == before
+        for draft in await self.kind.drafts(self._waiting, final=True):
+            await self._failed(draft, ObjectError("reference open", "What this object refers to never came."))
 
     async def _select(self, values: Sequence[Any]) -> list[AnyDraft]:
         """Return what is missing or changed; what is there already is only counted."""
@@ -168,7 +174,7 @@ class Pass:
             filled = await self.apply(self.kind, draft, row, reading.get, translate)
         except ObjectError as error:
             if draft.lane is not None:
-                self._stopped[draft.lane] = EarlierFailed(draft.name)
+                self._stopped[draft.lane] = EarlierFailed(draft.name, error)
             await self._failed(draft, error)
             return
         if filled is None:
@@ -217,7 +223,7 @@ class Pass:
                 outcome=Outcome.FAILED,
                 cause=error.cause,
                 error=str(error),
-                temporary=isinstance(error, CallError) and not error.definite,
+                temporary=_is_temporary(error),
             )
         )
 
@@ -245,6 +251,13 @@ class Pass:
             await self._failed(draft, error)
         else:
             await self._moved(draft, Outcome.MOVED, filled, started)
+
+
+def _is_temporary(error: ObjectError) -> bool:
+    """Return whether the same object may well be moved by the next run."""
+    if isinstance(error, EarlierFailed):
+        return error.temporary
+    return isinstance(error, CallError) and not error.definite
 
 
 async def recover(kind: Kind[Any, Any], ledger: Journal) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from bulkexim.config import Endpoint, Settings
+from bulkexim.ends.server import Server
 from bulkexim.engine.migration import copier, ends
 from bulkexim.engine.moving import recover
 from bulkexim.engine.report import Remarked, Uncounted, remarked
-from bulkexim.ends.server import Server
 from bulkexim.ids import DestinationId
 from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
@@ -106,7 +106,7 @@ class _Planning:
 
     async def _kind(self, kind: Kind[Any, Any]) -> None:
         total = self._sums.setdefault(kind.name, _Sum())
-        async for values in _counting(kind.pages(), kind.container, self._pair.source, total):
+        async for values in _counting(kind.pages(), self._pair.source, total, again=kind.container):
             drafts = await kind.drafts(values, final=True)
             rows = await self._pair.ledger.rows(kind.name, [draft.id for draft in drafts])
             missing = [draft for draft in drafts if not _is_there(kind, draft, rows.get(draft.id))]
@@ -131,7 +131,7 @@ class _Planning:
 
 
 async def _counting(
-    pages: AsyncIterator[Sequence[Any]], again: bool, source: Server, total: _Sum
+    pages: AsyncIterator[Sequence[Any]], source: Server, total: _Sum, *, again: bool
 ) -> AsyncIterator[Sequence[Any]]:
     """Pass pages on; those of a container are listed a second time when it is closed."""
     before = _sent(source)

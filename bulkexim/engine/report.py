@@ -90,6 +90,7 @@ class Counting:
         self._lasting = False
 
     def __call__(self, event: Event) -> None:
+        """Take one event."""
         match event:
             case PhaseStarted(kind=kind):
                 self._counts.setdefault(kind, Counter())

@@ -29,6 +29,11 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
         chosen["Authorization"] = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
     elif endpoint.token:
         chosen["Authorization"] = f"Bearer {endpoint.token}"
+    for name, value in chosen.items():
+        if not (value.isascii() and value.isprintable()):
+            raise UsageError(
+                f"The value for the header {name} holds characters that no header can.", "Check the login."
+            )
     return chosen
 
 

@@ -27,6 +27,7 @@ from bulkexim.errors import (
 )
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.replies import raise_for_reply
+from bulkexim.http.transport import Untrusted
 
 T = TypeVar("T")
 Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
@@ -35,6 +36,10 @@ Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 #: Seconds for which a server that cannot be reached is waited for.
 PATIENCE = 600.0
+#: Bytes a second below which an upload counts as stuck.
+SLOWEST = 50_000
+#: Seconds that any upload may take, its size apart.
+UPLOAD_SECONDS = 120.0
 #: A server that fails on one call fails for good after this many tries.
 FAULT_TRIES = 5
 #: A server, or the proxy before it, that says this has too much to do or is not there.
@@ -99,7 +104,7 @@ class Client:
         async def send() -> T:
             headers = {} if content is None else {"content-type": "application/json"}
             request = self.http.build_request(method, path, params=_listed(params), content=content, headers=headers)
-            response = await self.exchange(request)
+            response = await self.exchange(request, to_the_end=repeat is Repeat.ONCE)
             return _decoded(response, reply, self._named(method, path))
 
         return await self.insist(send, self._named(method, path), repeat)
@@ -136,14 +141,20 @@ class Client:
         """
         headers = {"content-length": str(length), "content-type": "application/octet-stream"}
         request = self.http.build_request(method, path, content=content, headers=headers)
+        what = self._named(method, path)
         async with self.limiter.slot():
-            await self._send(request, self._named(method, path))
+            with anyio.move_on_after(UPLOAD_SECONDS + length / SLOWEST) as deadline:
+                await self._send(request, what)
+        if deadline.cancelled_caught:
+            raise Lost(f"{what}: the server did not take {length:,} bytes in time.")
         self.traffic.sent += length
 
-    async def exchange(self, request: httpx.Request) -> httpx.Response:
-        """Send one request, once, and read its reply."""
+    async def exchange(self, request: httpx.Request, *, to_the_end: bool = False) -> httpx.Response:
+        """Send one request, once, and read its reply; ``to_the_end`` even when we are cancelled meanwhile."""
         async with self.limiter.slot():
-            return await self._send(request, self._named(request.method, request.url.path))
+            with anyio.CancelScope(shield=to_the_end):
+                response = await self._send(request, self._named(request.method, request.url.path))
+            return response  # noqa: RET504 - a scope may swallow its block, and the type checker knows
 
     async def _send(self, request: httpx.Request, what: str, *, stream: bool = False) -> httpx.Response:
         self.traffic.requests += 1
@@ -157,6 +168,11 @@ class Client:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
                 raise
+        except Untrusted as error:
+            raise FatalError(
+                f"{what}: no trust between the server and us ({error}).",
+                "Give its authority with --src-server-cert-path or --dst-server-cert-path.",
+            ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(f"{what}: the server cannot be reached ({error}).") from error
         except httpx.TimeoutException as error:
@@ -176,6 +192,11 @@ class Client:
 
     def _note_push(self, error: Throttled | ServerFault) -> None:
         if isinstance(error, Throttled):
+            if (error.retry_after or 0.0) > self.patience.seconds:
+                raise TemporaryTrouble(
+                    f"The {self.name} asks to be left alone for {error.retry_after:.0f} s.",
+                    "Run the same command again then.",
+                ) from error
             self.limiter.pushed_back(error.retry_after)
         elif error.status in OVERLOADED:
             self.limiter.pushed_back()

@@ -19,10 +19,16 @@ from yarl import URL
 KEEPALIVE_SECONDS = 3.0
 CHUNK_BYTES = 256 * 1024
 
+
+class Untrusted(httpx.ConnectError):
+    """The server's certificate is not one that we trust, or it wants one of ours."""
+
+
 # The first match wins, so subclasses stand before their bases.
 _MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ClientSSLError, Untrusted),
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
     (aiohttp.ClientPayloadError, httpx.ReadError),
@@ -59,7 +65,7 @@ class _Body(httpx.AsyncByteStream):
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends httpx requests over aiohttp; the number of connections is bounded by the caller."""
 
-    def __init__(self, tls: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | bool = True) -> None:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 

@@ -76,7 +76,12 @@ class Estimate(NamedTuple):
 
     def plus(self, other: Estimate) -> Estimate:
         """Return the sum of two estimates."""
-        return Estimate(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Estimate(
+            self.src_requests + other.src_requests,
+            self.dst_requests + other.dst_requests,
+            self.files + other.files,
+            self.bytes + other.bytes,
+        )
 
 
 class Kind(ABC, Generic[V, P]):
@@ -132,7 +137,6 @@ class Kind(ABC, Generic[V, P]):
 
     async def details(self, drafts: Sequence[Draft[P]]) -> Any:
         """Read, for a window of objects together, what `fill` needs; nothing by default."""
-        return None
 
     async def total(self) -> int | None:
         """Return how many objects `pages` will yield, where that is cheap to know."""

@@ -125,7 +125,9 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         try:
             created = await destination.post("experiments/create", body, _New)
         except AlreadyExists:
-            existing = (await destination.get("experiments/get-by-name", _One, {"experiment_name": draft.name})).experiment
+            existing = (
+                await destination.get("experiments/get-by-name", _One, {"experiment_name": draft.name})
+            ).experiment
             return await self._adopted(draft, existing, mark)
         return _placed(await experiment(destination, created.experiment_id))
 

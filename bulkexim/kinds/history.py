@@ -17,6 +17,8 @@ SAMPLED_FROM = 2500
 #: Points that a window may hold in memory.
 WINDOW_POINTS = 200_000
 HISTORY_PAGE = 10_000
+#: A step as high as this is a time or an id, and says nothing about the number of points.
+A_CLOCK = 10_000_000
 
 
 class Point(msgspec.Struct, frozen=True, gc=False):
@@ -97,7 +99,11 @@ def expected_requests(source: Server, latest: Latest) -> int:
 
 
 async def _read_ahead(found: Histories, key: str, runs: Sequence[SourceId]) -> None:
-    params = [("metric_key", key), ("max_results", SAMPLED_FROM), *(("run_ids", run_id) for run_id in runs)]
+    params: list[tuple[str, str | int]] = [
+        ("metric_key", key),
+        ("max_results", SAMPLED_FROM),
+        *(("run_ids", run_id) for run_id in runs),
+    ]
     try:
         reply = await found.source.get("metrics/get-history-bulk-interval", _Bulk, params)
     except CallError:
@@ -127,4 +133,4 @@ def _expected(latest: Latest) -> int:
 
 def points_of(latest: Iterable[Point]) -> int:
     """Guess how many points a run has, for an estimate."""
-    return sum(abs(point.step) + 1 if abs(point.step) < 10_000_000 else 1 for point in latest)
+    return sum(abs(point.step) + 1 if abs(point.step) < A_CLOCK else 1 for point in latest)

@@ -23,7 +23,17 @@ from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
 from bulkexim.kinds.run_values import search_runs
 from bulkexim.kinds.scope import Pair
-from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone_tags, key_list, marks, provenance, tag_value, users_tags
+from bulkexim.kinds.wire import (
+    Tag,
+    as_dicts,
+    content_digest,
+    gone_tags,
+    key_list,
+    marks,
+    provenance,
+    tag_value,
+    users_tags,
+)
 from bulkexim.ledger.schema import Row
 
 PAGE = 100
@@ -216,7 +226,9 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     async def create(self, draft: Draft[ModelPlan], mark: str) -> Placed:
         plan, info = draft.value, draft.value.model.info
         if plan.experiment is None:
-            raise ObjectError("experiment not moved", f"The experiment {info.experiment_id} of this model was not moved.")
+            raise ObjectError(
+                "experiment not moved", f"The experiment {info.experiment_id} of this model was not moved."
+            )
         if info.experiment_id in self._deleted_experiments:
             rows = await self._pair.ledger.rows(ExperimentKind.name, [info.experiment_id])
             await reopened(self._pair, list(rows.values()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
 
-from bulkexim.errors import CallError, ObjectError
+from bulkexim.errors import CallError, NotFound, ObjectError
 from bulkexim.http.client import Repeat
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
@@ -16,7 +17,17 @@ from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
 from bulkexim.kinds.version_source import Origin, Sources
 from bulkexim.kinds.version_values import GAP_TAG, ModelVersion, model_versions, versions_of
-from bulkexim.kinds.wire import Tag, as_dicts, content_digest, gone_tags, key_list, marks, provenance, tag_value, users_tags
+from bulkexim.kinds.wire import (
+    Tag,
+    as_dicts,
+    content_digest,
+    gone_tags,
+    key_list,
+    marks,
+    provenance,
+    tag_value,
+    users_tags,
+)
 from bulkexim.ledger.schema import Row
 
 SOURCE_TAG = "bulkexim.source.version"
@@ -49,6 +60,8 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         self._sources = Sources(pair)
         #: Highest number at the destination, placeholders included, by model.
         self._highest: dict[str, int] = {}
+        #: Numbers of placeholders that stand at the destination, by model.
+        self._gaps: dict[str, set[int]] = {}
 
     async def pages(self) -> AsyncIterator[Sequence[ModelVersion]]:
         patterns = self._pair.settings.models
@@ -102,6 +115,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
     async def _numbers(self, model: str) -> list[ModelVersion]:
         found = await versions_of(self._pair.destination, model)
         self._highest[model] = found[-1].number if found else 0
+        self._gaps[model] = {version.number for version in found if tag_value(version.tags, GAP_TAG)}
         return found
 
     async def create(self, draft: Draft[VersionPlan], mark: str) -> Placed:
@@ -117,16 +131,15 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         if self._highest[model] >= wanted:
             raise ObjectError(
                 "version number taken",
-                f"The destination has version {self._highest[model]} of {model!r} already, so {wanted} cannot be given.",
+                f"The destination has version {self._highest[model]} of {model!r}, so {wanted} cannot be given.",
                 "Remove what others registered there, or give the model another name with --model-rename-file.",
             )
-        gaps = [await self._fill_gap(model, number, mark) for number in range(self._highest[model] + 1, wanted)]
+        for number in range(self._highest[model] + 1, wanted):
+            await self._fill_gap(model, number, mark)
         created = await self._post(model, plan, [*plan.tags, *marks(mark, draft.digest)])
         if created.number != wanted:
             await self._delete(model, created.version)
             raise _number_lost(model, wanted, created.version)
-        for gap in gaps:
-            await self._delete(model, gap)
         return _placed(created)
 
     async def _post(self, model: str, plan: VersionPlan | None, tags: Sequence[Tag]) -> ModelVersion:
@@ -148,16 +161,25 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         self._highest[model] = reply.model_version.number
         return reply.model_version
 
-    async def _fill_gap(self, model: str, number: int, mark: str) -> str:
-        """Take a number that was deleted at the source, so that the next one is right."""
+    async def _fill_gap(self, model: str, number: int, mark: str) -> None:
+        """Take a number that was deleted at the source, so that the next one is right.
+
+        The placeholder goes when that next one is there: until then it keeps the highest number visible.
+        """
         created = await self._post(model, None, [Tag(GAP_TAG, mark)])
         if created.number != number:
             await self._delete(model, created.version)
             raise _number_lost(model, number, created.version)
-        return created.version
+        self._gaps.setdefault(model, set()).add(number)
+
+    async def _close_gaps(self, model: str, below: int) -> None:
+        for number in sorted(gap for gap in self._gaps.get(model, ()) if gap < below):
+            await self._delete(model, str(number))
+            self._gaps[model].discard(number)
 
     async def _delete(self, model: str, version: str) -> None:
-        await self._pair.destination.send("DELETE", "model-versions/delete", {"name": model, "version": version})
+        with suppress(NotFound):  # An earlier call, whose reply was lost, may have deleted it.
+            await self._pair.destination.send("DELETE", "model-versions/delete", {"name": model, "version": version})
 
     async def fill(self, draft: Draft[VersionPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
         version = draft.value.version
@@ -165,21 +187,26 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         stage = "None"
         if not fresh:
             stage = await self._refresh(draft, row, model, number)
+        await self._close_gaps(model, int(number))
         if version.current_stage != stage:
-            body = {"name": model, "version": number, "stage": version.current_stage, "archive_existing_versions": False}
+            body = {
+                "name": model,
+                "version": number,
+                "stage": version.current_stage,
+                "archive_existing_versions": False,
+            }
             await self._pair.destination.send("POST", "model-versions/transition-stage", body)
         return Filled()
 
     async def _refresh(self, draft: Draft[VersionPlan], row: Row, model: str, number: str) -> str:
-        """Write what `create` would have written, remove placeholders that an interruption left; return the stage."""
+        """Write what `create` would have written; return the stage."""
         destination = self._pair.destination
         found = await self._numbers(model)
         existing = next((version for version in found if version.version == number), None)
         if existing is None:
-            raise ObjectError("gone at the destination", f"Version {number} of {model!r} was deleted at the destination.")
-        for version in found:
-            if tag_value(version.tags, GAP_TAG) and version.number < existing.number:
-                await self._delete(model, version.version)
+            raise ObjectError(
+                "gone at the destination", f"Version {number} of {model!r} was deleted at the destination."
+            )
         if existing.description != draft.value.version.description:
             body = {"name": model, "version": number, "description": draft.value.version.description}
             await destination.send("PATCH", "model-versions/update", body)
@@ -238,6 +265,6 @@ def _named(row: Row) -> tuple[str, str]:
 def _number_lost(model: str, wanted: int, given: str) -> ObjectError:
     return ObjectError(
         "version number not kept",
-        f"The destination gave {model!r} version {given} where {wanted} was due: someone else registers versions there.",
+        f"The destination gave {model!r} version {given} where {wanted} was due: someone else registers there.",
         "Stop that, or give the model another name with --model-rename-file.",
     )

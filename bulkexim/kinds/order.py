@@ -60,7 +60,9 @@ async def resolve(pair: Pair) -> Scope:
         and (settings.include_deleted or not found.deleted)
         and chosen(settings.experiments, found.name, found.experiment_id)
     ]
-    registry = (settings.models is not None or settings.experiments is None) and "registered_model" not in settings.without
+    registry = (
+        settings.models is not None or settings.experiments is None
+    ) and "registered_model" not in settings.without
     return Scope(known, selected, registry, await _moves_logged_models(pair, known))
 
 

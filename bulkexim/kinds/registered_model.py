@@ -58,7 +58,9 @@ class _One(msgspec.Struct, frozen=True):
     registered_model: RegisteredModel
 
 
-async def registered_models(server: Server, query: str = "", page: int = PAGE) -> AsyncIterator[Sequence[RegisteredModel]]:
+async def registered_models(
+    server: Server, query: str = "", page: int = PAGE
+) -> AsyncIterator[Sequence[RegisteredModel]]:
     """Yield registered models by name; prompts, which live in the same table, are left out by the server."""
     params: list[tuple[str, str | int]] = [("max_results", page), ("order_by", "name ASC")]
     if query:
@@ -134,7 +136,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             if tag_value(existing.tags, MARKER_TAG) != mark:
                 raise ObjectError(
                     "name taken",
-                    f"The destination already has a registered model {draft.name!r} that did not come from this source.",
+                    f"The destination has a registered model {draft.name!r} that did not come from this source.",
                     "Give another name with --model-rename-file: version numbers could not be kept in that one.",
                 ) from error
         return Placed(DestinationId(draft.name))
@@ -153,7 +155,9 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         held = {(tag.key, tag.value) for tag in existing.tags}
         for tag in self._tags(draft, marker(self._pair.source.identity, self.name, draft.id)):
             if (tag.key, tag.value) not in held:
-                await destination.send("POST", "registered-models/set-tag", {"name": name, "key": tag.key, "value": tag.value})
+                await destination.send(
+                    "POST", "registered-models/set-tag", {"name": name, "key": tag.key, "value": tag.value}
+                )
         for key in gone_tags(row.written, draft.value.tags, existing.tags):
             await destination.send("DELETE", "registered-models/delete-tag", {"name": name, "key": key})
         return Filled()

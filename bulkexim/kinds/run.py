@@ -243,7 +243,7 @@ class RunKind(Kind[Run, RunPlan]):
     async def fill(self, draft: Draft[RunPlan], row: Row, details: RunDetails, *, fresh: bool) -> Filled:
         plan, dst_id = draft.value, DestinationId(row.dst_id or "")
         existing = None if fresh else await self._revived(draft, dst_id)
-        ids = {draft.id: dst_id, **details.models}
+        ids: dict[str, str] = {draft.id: dst_id, **{str(old): new for old, new in details.models.items()}}
         own = [own_ids(tag, ids) for tag in plan.run.data.tags if tag.key in OWN_ID_TAGS]
         tags = [*plan.late_tags, *own]
         if existing is not None:
@@ -315,7 +315,9 @@ class RunKind(Kind[Run, RunPlan]):
         info, destination = draft.value.run.info, self._pair.destination
         if info.status != "RUNNING" or info.end_time is not None:
             body = {"run_id": row.dst_id, "status": info.status, "end_time": info.end_time}
-            await destination.send("POST", "runs/update", {key: value for key, value in body.items() if value is not None})
+            await destination.send(
+                "POST", "runs/update", {key: value for key, value in body.items() if value is not None}
+            )
         if draft.value.run.deleted and not draft.value.in_deleted_experiment:
             await destination.send("POST", "runs/delete", {"run_id": row.dst_id})
 
@@ -380,7 +382,8 @@ def _tags(run: Run) -> tuple[list[Tag], list[Tag], list[Remark]]:
 
 
 def _mapped(run: Run, models: dict[SourceId, Row]) -> tuple[list[tuple[DestinationId, int]], list[str]]:
-    outputs, lost = [], []
+    outputs: list[tuple[DestinationId, int]] = []
+    lost: list[str] = []
     for link in run.outputs.model_outputs:
         row = models.get(link.model_id)
         if row is not None and row.dst_id is not None:
@@ -392,5 +395,3 @@ def _mapped(run: Run, models: dict[SourceId, Row]) -> tuple[list[tuple[Destinati
 
 def _placed(run: Run) -> Placed:
     return Placed(DestinationId(run.info.run_id), run.info.artifact_uri)
-
-

@@ -98,7 +98,9 @@ def _links_of(point: Point, by_point: Links) -> list[Link]:
     return [link for link in found if link.value == point.value or (point.value == "NaN" and link.value == 0.0)]
 
 
-def _metric(point: Point, link: Link | None = None, models: Mapping[SourceId, DestinationId] | None = None) -> dict[str, Any]:
+def _metric(
+    point: Point, link: Link | None = None, models: Mapping[SourceId, DestinationId] | None = None
+) -> dict[str, Any]:
     metric: dict[str, Any] = {
         "key": point.key,
         "value": point.value,
@@ -129,5 +131,3 @@ async def write_outputs(
     if outputs:
         models = [{"model_id": model, "step": step} for model, step in outputs]
         await destination.send("POST", "runs/outputs", {"run_id": run_id, "models": models})
-
-

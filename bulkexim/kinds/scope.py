@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from bulkexim.config import Settings
-from bulkexim.errors import UsageError
 from bulkexim.ends.server import Server
+from bulkexim.errors import UsageError
 from bulkexim.ledger.journal import Journal
 from bulkexim.ledger.queries import Queries
 

@@ -69,7 +69,9 @@ class Sources:
         row = rows.get(to.kind, {}).get(to.id)
         if row is not None and row.dst_id is None and to.kind != "model_version":
             words = to.kind.replace("_", " ")
-            problem = ObjectError(f"{words} not moved", f"The {words} {to.id} that this version points to was not moved.")
+            problem = ObjectError(
+                f"{words} not moved", f"The {words} {to.id} that this version points to was not moved."
+            )
             return Origin("", problem=problem)
         if to.kind == "elsewhere":
             return _elsewhere(version, run_id)

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bulkexim.errors import BulkeximError, FatalError, TemporaryTrouble, UsageError
-from bulkexim.ledger.schema import FORMAT, TABLES
+from bulkexim.ledger.schema import FORMAT, STAMP, TABLES
 
 LEDGER_NAME = "ledger.db"
 PRIVATE = 0o077
@@ -33,7 +33,8 @@ def locked(work_dir: Path) -> Iterator[None]:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout as error:
         raise FatalError(
-            f"Another process is migrating with {work_dir}.", "Wait for it (bulkexim status), or give another --work-dir."
+            f"Another process is migrating with {work_dir}.",
+            "Wait for it (bulkexim status), or give another --work-dir.",
         ) from error
     except OSError as error:
         raise UsageError(f"{work_dir}: cannot be written ({error.strerror}).", "Give another --work-dir.") from error
@@ -43,6 +44,18 @@ def locked(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(work_dir: Path) -> bool:
+    """Return whether a process holds ``work_dir`` at this moment."""
+    lock = FileLock(work_dir / "lock")
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -58,6 +71,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
             connection.executescript(TABLES)
+            connection.execute(*STAMP)
         (found,) = connection.execute("select value from setup where key = 'format'").fetchone()
     except (sqlite3.Error, TypeError) as error:
         raise trouble(path, error) from error

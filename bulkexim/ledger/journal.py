@@ -19,7 +19,7 @@ from bulkexim.errors import FatalError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.queries import Queries
-from bulkexim.ledger.schema import TABLES, State
+from bulkexim.ledger.schema import STAMP, TABLES, State
 from bulkexim.tasks import together
 
 Statement = tuple[str, Sequence[object]]
@@ -51,7 +51,7 @@ class Journal(Queries):
         for key, wanted in (("source", source), ("destination", destination)):
             if held.get(key, wanted) != wanted:
                 raise FatalError(
-                    f"The ledger in {self.path.parent} belongs to a migration with the {key} {held[key]}, not {wanted}.",
+                    f"The ledger in {self.path.parent} belongs to a migration with {key} {held[key]}, not {wanted}.",
                     "Give another --work-dir for this pair of servers.",
                 )
         self._commit([_Change([(_SET, ("source", source)), (_SET, ("destination", destination))])])
@@ -217,6 +217,7 @@ async def rehearsal(work_dir: Path) -> AsyncIterator[Journal]:
         with closing(connect(path, read_only=True)) as original:
             original.backup(memory)
     memory.executescript(TABLES)
+    memory.execute(*STAMP)
     async with _at_work(Journal(path, memory, memory)) as ledger:
         yield ledger
 

@@ -134,7 +134,7 @@ class Queries:
         return [Tally(kind, State(state), *rest) for kind, state, *rest in self._ask(sql)]
 
     def phases(self) -> dict[str, tuple[int, int | None, float]]:
-        """Return by phase: objects found, objects in all (where known), time of the last change (seconds since 1970)."""
+        """Return by phase: objects found, objects in all (where known), time of the last change (seconds)."""
         return {name: (found, total, at) for name, found, total, at in self._ask("select * from phases")}
 
     def failures(self) -> Iterator[Failure]:

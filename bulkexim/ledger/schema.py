@@ -49,7 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 COLUMNS = Row.__struct_fields__
 
 #: Kept to what SQLite and PostgreSQL share.
-TABLES = f"""
+TABLES = """
 create table if not exists setup (key text primary key, value text not null);
 create table if not exists objects (
     kind text not null, src_id text not null, name text not null, state text not null, dst_id text,
@@ -71,5 +71,5 @@ create table if not exists metric_links (
 create table if not exists phases (
     name text primary key, found bigint not null, total bigint, updated_at double precision not null
 );
-insert into setup (key, value) values ('format', '{FORMAT}') on conflict do nothing;
 """
+STAMP = ("insert into setup (key, value) values ('format', ?) on conflict do nothing", (FORMAT,))

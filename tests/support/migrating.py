@@ -52,9 +52,13 @@ def changes(before: Snapshot, after: Snapshot) -> list[str]:
 def _marks(server: Snapshot) -> dict[str, object]:
     """What a write leaves behind even where it changes nothing that the oracle compares."""
     return {
-        "experiments": {one.experiment_id: (one.name, one.last_update_time, one.tags) for one in server.experiments.values()},
+        "experiments": {
+            one.experiment_id: (one.name, one.last_update_time, one.tags) for one in server.experiments.values()
+        },
         "tags of runs": {run_id: run.data.tags for run_id, run in server.runs.items()},
-        "logged models": {one.model_id: (one.last_updated_timestamp, one.tags) for one in server.logged_models.values()},
+        "logged models": {
+            one.model_id: (one.last_updated_timestamp, one.tags) for one in server.logged_models.values()
+        },
         "registered models": {one.name: one.last_updated_timestamp for one in server.registered_models.values()},
         "versions": {name: one.last_updated_timestamp for name, one in server.versions.items()},
     }
