@@ -8,7 +8,7 @@ from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
 
 from tests.support.migrating import changes, migrated
 from tests.support.oracle import Snapshot, compare, read
-from tests.support.servers import MlflowServer, Servers
+from tests.support.servers import Servers
 from tests.support.tenant.builder import START, Builder
 from tests.support.tenant.small import build_small
 

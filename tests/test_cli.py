@@ -81,7 +81,7 @@ def test_every_setting_has_a_flag() -> None:
 
 
 def _settings() -> Iterator[str]:
-    from bulkexim.config import FileSettings  # noqa: PLC0415
+    from bulkexim.config import FileSettings
 
     yield from FileSettings.__struct_fields__
 

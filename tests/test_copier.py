@@ -143,7 +143,7 @@ async def test_every_file_arrives_byte_for_byte_under_its_name(ends: Ends) -> No
 
 
 @pytest.mark.parametrize("spooled", [False, True])
-async def test_files_of_all_sizes_arrive(ends: Ends, tmp_path: Path, spooled: bool) -> None:  # noqa: FBT001
+async def test_files_of_all_sizes_arrive(ends: Ends, tmp_path: Path, spooled: bool) -> None:
     sizes = [0, 1, WHOLE - 1, WHOLE, WHOLE + 1, LARGE]
     files = {f"{size}.bin": random.Random(size).randbytes(size) for size in sizes}
     ends.store(files)
@@ -176,12 +176,12 @@ async def test_a_file_of_another_size_than_listed_is_an_error(
     tmp_path: Path,
     off: int,
     size: int,
-    spooled: bool,  # noqa: FBT001
+    spooled: bool,
 ) -> None:
     ends.store({"file": bytes(size)})
     copier = Copier(ends.source.client, ends.destination.client, tmp_path if spooled else None)
     with anyio.fail_after(30.0), pytest.raises(BadReply, match="that were listed"):
-        await copier.copy(Tampered(ends.source, ends.root, off), Proxied(ends.destination, ends.root), as_it_is)
+        await copier.copy(Tampered(ends.source, ends.root, off=off), Proxied(ends.destination, ends.root), as_it_is)
     assert copier.limit.borrowed_tokens == 0
     assert size + off not in map(len, ends.files().values())
 
@@ -206,7 +206,7 @@ async def test_names_that_the_server_cannot_address_are_reported_and_the_others_
         ("%2525", False),
     ],
 )
-def test_a_name_is_addressable_unless_decoding_changes_it(path: str, can: bool) -> None:  # noqa: FBT001
+def test_a_name_is_addressable_unless_decoding_changes_it(path: str, can: bool) -> None:
     assert addressable(path) is can
 
 

@@ -167,7 +167,7 @@ async def test_another_pair_of_ends_is_refused(tmp_path: Path) -> None:
         ledger.bind("http://one", "http://two")
     for source, destination, key in (("http://x", "http://two", "source"), ("http://one", "http://x", "destination")):
         async with journal(tmp_path) as ledger:
-            with pytest.raises(FatalError, match=f"with the {key} http://(one|two), not http://x") as raised:
+            with pytest.raises(FatalError, match=f"with {key} http://(one|two), not http://x") as raised:
                 ledger.bind(source, destination)
             assert "--work-dir" in raised.value.remedy
             assert ledger.setup()["source"] == "http://one"

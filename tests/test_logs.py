@@ -15,7 +15,7 @@ from bulkexim.engine.log_events import logging_to
 from bulkexim.errors import UsageError
 from bulkexim.ids import DestinationId, SourceId
 
-LOGIN = Endpoint(uri="https://ada:in%20the%20uri@host:5000", password="pass.word", token="a-token-of-the-tests")  # noqa: S106
+LOGIN = Endpoint(uri="https://ada:in%20the%20uri@host:5000", password="pass.word", token="a-token-of-the-tests")
 
 
 def lines(folder: Path, *events: Event) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from bulkexim import Endpoint
-from bulkexim.engine.events import Event, Finished, Stepped
+from bulkexim.engine.events import Event, Stepped
 from tests.conftest import StartServer
 from tests.support.migrating import migrated, of
 from tests.support.oracle import compare, read
@@ -58,7 +58,7 @@ def test_numbers_and_order_are_kept_at_the_highest_concurrency(
     )
     assert (report.failures, report.exit_code) == ((), 0)
     assert compare(registry.url, destination.url) == []
-    assert created == {name: KEPT for name in MODELS}
+    assert created == dict.fromkeys(MODELS, KEPT)
     again = migrated(registry, destination, tmp_path)
     assert of(again, "model_version").already == len(MODELS) * len(KEPT)
 

@@ -139,7 +139,8 @@ def proxied_root(location: str) -> str | None:
 
 
 def _is_latin(path: str) -> bool:
-    return all(ord(character) < 0x100 for character in path.rpartition("/")[2])
+    name = path.rpartition("/")[2]
+    return name.encode("latin-1", "ignore").decode("latin-1") == name
 
 
 def _joined(folder: str, name: str) -> str:

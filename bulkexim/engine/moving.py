@@ -45,7 +45,7 @@ class Pass:
     events: Events
     apply: Apply
     #: Objects listed so far by kind, over all passes.
-    listed: Counter[str]
+    listed: Counter[str] = field(default_factory=Counter)
     _final: bool = False
     _again: bool = False
     _waiting: list[Any] = field(default_factory=list)

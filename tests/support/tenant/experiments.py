@@ -10,7 +10,7 @@ def add(build: Builder) -> None:
     note = {"mlflow.note.content": "# Churn\n\nWhat we *know* about «churn».", "team": "growth", "long": "x" * 5000}
     build.experiment("plain", "churn.model/2023 final", **note)
     build.experiment("quotes", """it's "quoted" / name""")
-    build.experiment("emoji", "🚀 émigré 実験", **{"キー": "値"})
+    build.experiment("emoji", "🚀 émigré 実験", キー="値")
     build.experiment("evaluation", "evaluation")
     build.experiment("empty", "no runs here", purpose="none")
     build.experiment("deleted", "was given up", why="budget")

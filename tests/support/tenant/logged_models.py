@@ -87,7 +87,7 @@ def _deleted_output(build: Builder) -> None:
 
 def _scikit_learn(build: Builder) -> None:
     import mlflow.sklearn
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
 
     run_id = build.run("scikit-learn", "models")
     fitted = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
