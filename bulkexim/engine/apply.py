@@ -84,10 +84,7 @@ class Apply:
         return filled
 
     async def _created(self, kind: Kind[Any, Any], draft: Draft[Any], row: Row) -> Row:
-        # A create call that left is waited for even when the run is cancelled (`Client.exchange`), and the ledger takes
-        # what it is told before it can be interrupted: between the two nothing waits.
         placed = await self._place(kind, draft, row)
-        await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
         row = msgspec.structs.replace(row, state=State.CREATED, dst_id=placed.id, dst_location=placed.location)
         self._step(kind, draft, State.CREATED, row)
         return row
@@ -99,22 +96,27 @@ class Apply:
             if placed is not None:
                 return placed
         for _ in range(CREATE_TRIES):
-            await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
             self._step(kind, draft, State.INTENT, row)
             try:
-                placed = await kind.create(draft, mark)
+                return await self._create(kind, draft, mark)
             except Unsure:
-                found = await self._settled(kind, draft, mark, time.time())
-                if found is not None:
-                    return found
-                continue
+                placed = await self._settled(kind, draft, mark, time.time())
+                if placed is not None:
+                    return placed
             except ObjectError as error:
                 if not isinstance(error, CallError) or error.definite:
                     await self.pair.ledger.withdrawn(kind.name, draft.id)
                 raise
-            self.born.add((kind.name, draft.id))
-            return placed
         raise Unsure("The destination lost the create call every time.", cause="create lost")
+
+    async def _create(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str) -> Placed:
+        # A create that has left is waited for and written down, even when the run is stopped meanwhile.
+        with anyio.CancelScope(shield=True):
+            await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
+            placed = await kind.create(draft, mark)
+            await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
+        self.born.add((kind.name, draft.id))
+        return placed
 
     async def _settled(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str, sent_at: float) -> Placed | None:
         """Find out whether a create was carried out: found, or absent twice with the settling time between.
@@ -128,6 +130,8 @@ class Apply:
                 placed = await kind.find(draft, mark)
         except CallError as error:
             raise Unsure(f"It is not known whether this was created: {error.problem}", cause="unsure") from error
+        if placed is not None:
+            await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
         return placed
 
     def _step(self, kind: Kind[Any, Any], draft: Draft[Any], state: State, row: Row) -> None:

@@ -104,7 +104,7 @@ class Client:
         async def send() -> T:
             headers = {} if content is None else {"content-type": "application/json"}
             request = self.http.build_request(method, path, params=_listed(params), content=content, headers=headers)
-            response = await self.exchange(request, to_the_end=repeat is Repeat.ONCE)
+            response = await self.exchange(request)
             return _decoded(response, reply, self._named(method, path))
 
         return await self.insist(send, self._named(method, path), repeat)
@@ -149,12 +149,10 @@ class Client:
             raise Lost(f"{what}: the server did not take {length:,} bytes in time.")
         self.traffic.sent += length
 
-    async def exchange(self, request: httpx.Request, *, to_the_end: bool = False) -> httpx.Response:
-        """Send one request, once, and read its reply; ``to_the_end`` even when we are cancelled meanwhile."""
+    async def exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send one request, once, and read its reply."""
         async with self.limiter.slot():
-            with anyio.CancelScope(shield=to_the_end):
-                response = await self._send(request, self._named(request.method, request.url.path))
-            return response  # noqa: RET504 - a scope may swallow its block, and the type checker knows
+            return await self._send(request, self._named(request.method, request.url.path))
 
     async def _send(self, request: httpx.Request, what: str, *, stream: bool = False) -> httpx.Response:
         self.traffic.requests += 1
