@@ -81,7 +81,8 @@ def test_what_is_added_to_a_run_arrives(changing: Changing) -> None:
     build, client = changing.build, changing.client
     run_id = build.runs["other"]
     points = [Metric("loss", 9.0, START + 10, 10), Metric("new metric", 1.0, START, 0)]
-    client.log_batch(run_id, points, [Param("late", "yes")], [RunTag("new", "yes"), RunTag("colour", "green")])
+    client.update_run(run_id, name="another name")
+    client.log_batch(run_id, points, [Param("late", "yes")], [RunTag("new", "yes"), RunTag("empty", "")])
     changing.arrived()
 
 

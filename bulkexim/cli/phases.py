@@ -39,7 +39,6 @@ class Phase:
     pace: Pace
     total: int = 0
     ended: float | None = None
-    before: int = 0
     found: int = 0
     done: int = 0
     already: int = 0
@@ -57,16 +56,6 @@ class Phase:
     def listing(self) -> bool:
         """Whether nothing is known of its objects yet."""
         return not self.objects and self.ended is None
-
-    def again(self, total: int | None) -> None:
-        """Begin another pass: its objects add to those that were found before."""
-        self.ended = None
-        self.before = self.found
-        self.size(total or 0)
-
-    def size(self, total: int) -> None:
-        """Note how many objects the present pass has."""
-        self.total = self.before + total
 
     def seconds(self, now: float) -> float:
         """Return how long the phase has taken."""
@@ -90,14 +79,14 @@ class Phases:
         """Note an event."""
         if isinstance(event, PhaseStarted):
             phase = self.known.setdefault(event.kind, Phase(event.kind, self.clock(), Pace(self.window)))
-            phase.again(event.total)
+            phase.ended = None  # Another pass adds to what was found before.
         elif event.kind in self.known:
             self._note(self.known[event.kind], event)
 
     def _note(self, phase: Phase, event: Event) -> None:
         match event:
             case PhaseSized(total=total):
-                phase.size(total)
+                phase.total = total
             case Found(objects=objects):
                 phase.found += objects
             case Stepped():

@@ -92,9 +92,9 @@ def _show_failures(console: Console, report: Report) -> None:
 def _show_remarks(console: Console, remarks: Sequence[Remarked]) -> None:
     if not remarks:
         return
-    say(console, "What MLflow's API cannot carry as it is (kept as bulkexim. tags):")
+    say(console, "What MLflow's API cannot carry as it is:")
     for remark in remarks:
-        say(console, f"  {remark.objects:,}  {remark.what}, such as {remark.example}")
+        say(console, f"  {remark.objects:,}  {remark.what} ({remark.example})")
     say(console)
 
 

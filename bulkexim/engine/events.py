@@ -20,14 +20,21 @@ class Outcome(StrEnum):
 
 
 class PhaseStarted(msgspec.Struct, frozen=True, tag=True):
-    """A kind is being listed and moved; ``total`` is the number of its objects, where it is cheap to know."""
+    """A kind is being listed and moved; ``kept`` names what of each object only tags can carry."""
 
     kind: str
-    total: int | None = None
+    kept: tuple[str, ...] = ()
+
+
+class Skipped(msgspec.Struct, frozen=True, tag=True):
+    """Objects of a kind were left out on demand."""
+
+    kind: str
+    objects: int
 
 
 class PhaseSized(msgspec.Struct, frozen=True, tag=True):
-    """The number of objects of a phase became known."""
+    """The number of objects of a kind became known: of all its passes so far."""
 
     kind: str
     total: int
@@ -81,7 +88,7 @@ class Uncarried(msgspec.Struct, frozen=True, tag=True):
     more: bool = False
 
 
-Event = PhaseStarted | PhaseSized | Found | Stepped | Finished | PhaseEnded | Uncarried
+Event = PhaseStarted | Skipped | PhaseSized | Found | Stepped | Finished | PhaseEnded | Uncarried
 Listener = Callable[[Event], None]
 
 

@@ -13,6 +13,7 @@ from bulkexim.engine.events import (
     PhaseEnded,
     PhaseSized,
     PhaseStarted,
+    Skipped,
     Stepped,
     Uncarried,
 )
@@ -33,6 +34,8 @@ def logging_to(logger: FilteringBoundLogger) -> Listener:
                 logger.info("phase sized", kind=kind, objects=total)
             case PhaseEnded(kind=kind, seconds=seconds):
                 logger.info("phase ended", kind=kind, seconds=seconds)
+            case Skipped(kind=kind, objects=objects):
+                logger.warning("left out", kind=kind, objects=objects)
             case Uncarried(kind=kind, objects=objects, more=more):
                 logger.warning("not carried", kind=kind, objects=objects, more=more)
             case Found():

@@ -62,7 +62,7 @@ class Pass:
         """List and move; objects that wait for others of the pass are tried again until nothing more comes of it."""
         started = time.monotonic()
         if not self._quiet:
-            self.events.emit(PhaseStarted(self.kind.name))
+            self.events.emit(PhaseStarted(self.kind.name, self.kind.kept))
         await recover(self.kind, self.pair.ledger)
         async with together() as tasks:
             if not self._quiet:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bulkexim.engine.events import Event, Finished, Found, Outcome, PhaseEnded, PhaseStarted, Uncarried
+from bulkexim.engine.events import Event, Finished, Found, Outcome, PhaseEnded, PhaseStarted, Skipped, Uncarried
 from bulkexim.ledger.queries import Note
 
 #: Failures that a report holds; the ledger and the log have all of them.
@@ -87,13 +87,17 @@ class Counting:
         self._causes: Counter[str] = Counter()
         self._failures: list[Failure] = []
         self._uncarried: list[Uncounted] = []
+        self._kept: dict[str, tuple[str, ...]] = {}
         self._lasting = False
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
         match event:
-            case PhaseStarted(kind=kind):
+            case PhaseStarted(kind=kind, kept=kept):
                 self._counts.setdefault(kind, Counter())
+                self._kept[kind] = kept
+            case Skipped(kind=kind, objects=objects):
+                self._counts.setdefault(kind, Counter()).update({"found": objects, Outcome.SKIPPED: objects})
             case Found(kind=kind, objects=objects):
                 self._counts[kind]["found"] += objects
             case PhaseEnded(kind=kind, seconds=seconds):
@@ -122,11 +126,19 @@ class Counting:
             causes=dict(self._causes.most_common()),
             failures=tuple(self._failures),
             uncarried=tuple(self._uncarried),
-            remarks=remarked(notes),
+            remarks=(*self._always_kept(), *remarked(notes)),
             requests=requests,
             seconds=seconds,
             temporary=bool(self._causes) and not self._lasting,
         )
+
+    def _always_kept(self) -> list[Remarked]:
+        there = {kind: counts[Outcome.MOVED] + counts[Outcome.ALREADY] for kind, counts in self._counts.items()}
+        return [
+            Remarked(f"{kind}: {', '.join(kept)}", there[kind], "tags bulkexim.source.*")
+            for kind, kept in self._kept.items()
+            if kept and there[kind]
+        ]
 
     def _kind(self, kind: str, counts: Counter[str]) -> KindReport:
         return KindReport(

@@ -11,9 +11,9 @@ from collections import Counter
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Uncarried
+from bulkexim.engine.events import Events, Skipped, Uncarried
 from bulkexim.engine.moving import Pass
-from bulkexim.kinds.order import passes, resolve
+from bulkexim.kinds.order import left_out, passes, resolve
 from bulkexim.kinds.others import uncarried
 from bulkexim.kinds.scope import Pair
 
@@ -37,5 +37,7 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
                 containers.append(moving)
     for container in reversed(containers):
         await container.close()
+    async for kind_name, objects in left_out(pair, scope):
+        events.emit(Skipped(kind_name, objects))
     async for left in uncarried(pair.source, [found.experiment_id for found in scope.selected]):
         events.emit(Uncarried(left.kind, left.objects, left.more))

@@ -100,6 +100,9 @@ class Kind(ABC, Generic[V, P]):
     #: The state to which a pass brings its objects; a later pass goes on from there.
     until: ClassVar[State] = State.SEALED
 
+    #: Fields of every object that MLflow's API cannot set; they are kept as tags.
+    kept: ClassVar[tuple[str, ...]] = ()
+
     @abstractmethod
     def pages(self) -> AsyncIterator[Sequence[V]]:
         """Yield the selected objects of the source, in an order in which they can be moved."""

@@ -76,6 +76,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     name: ClassVar[str] = "experiment"
     container: ClassVar[bool] = True
+    kept: ClassVar[tuple[str, ...]] = ("id", "creation time", "artifact location")
 
     def __init__(self, pair: Pair, selected: Sequence[Experiment]) -> None:
         self._pair = pair

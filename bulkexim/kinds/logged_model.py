@@ -155,6 +155,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     """The logged models of some experiments, or named ones."""
 
     name: ClassVar[str] = "logged_model"
+    kept: ClassVar[tuple[str, ...]] = ("id", "creation time", "creator")
 
     def __init__(
         self, pair: Pair, copier: Copier, selected: Sequence[Experiment], *, only: Sequence[SourceId] | None = None

@@ -53,6 +53,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
     """The versions of the selected models."""
 
     name: ClassVar[str] = "model_version"
+    kept: ClassVar[tuple[str, ...]] = ("creation and update time", "user", "source as it was")
 
     def __init__(self, pair: Pair, models: RegisteredModelKind) -> None:
         self._pair = pair

@@ -11,9 +11,9 @@ from bulkexim.errors import FatalError, NotFound, UsageError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Kind
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments
-from bulkexim.kinds.logged_model import LoggedModelKind, get_logged_model, logged_models
+from bulkexim.kinds.logged_model import EXPERIMENTS_AT_ONCE, LoggedModelKind, get_logged_model, logged_models
 from bulkexim.kinds.model_version import ModelVersionKind
-from bulkexim.kinds.registered_model import RegisteredModelKind
+from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
 from bulkexim.kinds.run import RunKind
 from bulkexim.kinds.run_shells import RunShells
 from bulkexim.kinds.run_values import get_run
@@ -63,7 +63,18 @@ async def resolve(pair: Pair) -> Scope:
     registry = (
         settings.models is not None or settings.experiments is None
     ) and "registered_model" not in settings.without
-    return Scope(known, selected, registry, await _moves_logged_models(pair, known))
+    if registry:
+        await _check_models(pair)
+    return Scope(known, selected, registry, await _moves_logged_models(pair, known if registry else selected))
+
+
+async def _check_models(pair: Pair) -> None:
+    unmatched = Unmatched("--models", set(pair.settings.models or ()))
+    if unmatched.patterns:
+        async for page in registered_models(pair.source):
+            for model in page:
+                unmatched.seen(model.name)
+        unmatched.check()
 
 
 async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:
@@ -71,8 +82,8 @@ async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:
         return False
     ids = [found.experiment_id for found in known]
     present = False
-    for start in range(0, len(ids), 500):
-        async for page in logged_models(pair.source, ids[start : start + 500], page=1):
+    for start in range(0, len(ids), EXPERIMENTS_AT_ONCE):
+        async for page in logged_models(pair.source, ids[start : start + EXPERIMENTS_AT_ONCE], page=1):
             present = bool(page)
             break
         if present:
@@ -84,6 +95,18 @@ async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:
             "Upgrade it to MLflow 3, or leave them out knowingly with --without logged_model.",
         )
     return present
+
+
+async def left_out(pair: Pair, scope: Scope) -> AsyncIterator[tuple[str, int]]:
+    """Yield kinds that are left out knowingly, with the number of their objects."""
+    if LoggedModelKind.name in pair.settings.without and pair.source.capabilities.logged_models:
+        ids = [found.experiment_id for found in scope.selected]
+        starts = range(0, len(ids), EXPERIMENTS_AT_ONCE)
+        pages = [logged_models(pair.source, ids[start : start + EXPERIMENTS_AT_ONCE]) for start in starts]
+        yield LoggedModelKind.name, sum([len(page) for some in pages async for page in some])
+    if RegisteredModelKind.name in pair.settings.without:
+        yield RegisteredModelKind.name, sum([len(page) async for page in registered_models(pair.source)])
+        yield ModelVersionKind.name, sum([len(page) async for page in model_versions(pair.source)])
 
 
 async def passes(pair: Pair, copier: Copier, scope: Scope) -> AsyncIterator[Sequence[AnyKind]]:

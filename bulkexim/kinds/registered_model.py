@@ -11,7 +11,7 @@ from bulkexim.ends.server import Server
 from bulkexim.errors import AlreadyExists, ObjectError
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
-from bulkexim.kinds.scope import Pair, Unmatched, chosen, renamed
+from bulkexim.kinds.scope import Pair, chosen, renamed
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
@@ -74,6 +74,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     name: ClassVar[str] = "registered_model"
     container: ClassVar[bool] = True
+    kept: ClassVar[tuple[str, ...]] = ("creation and update time",)
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
@@ -82,12 +83,8 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     async def pages(self) -> AsyncIterator[Sequence[RegisteredModel]]:
         patterns = self._pair.settings.models
-        unmatched = Unmatched("--models", set(patterns or ()))
         async for page in registered_models(self._pair.source):
-            for model in page:
-                unmatched.seen(model.name)
             yield [model for model in page if chosen(patterns, model.name)]
-        unmatched.check()
 
     async def drafts(self, values: Sequence[RegisteredModel], *, final: bool) -> Sequence[Draft[RegisteredModel]]:
         del final

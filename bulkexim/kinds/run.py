@@ -70,6 +70,7 @@ class RunKind(Kind[Run, RunPlan]):
     """The runs of some experiments, or named ones."""
 
     name: ClassVar[str] = "run"
+    kept: ClassVar[tuple[str, ...]] = ("id",)
 
     def __init__(
         self,
@@ -252,7 +253,7 @@ class RunKind(Kind[Run, RunPlan]):
             await self._rename(dst_id, plan.run, existing)
             for key in gone_tags(row.written, tags, existing.data.tags):
                 await self._pair.destination.send("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
-            tags = [tag for tag in tags if tag.key != NAME_TAG and existing.tag(tag.key) != tag.value]
+            tags = [tag for tag in tags if tag.key != NAME_TAG and tag not in existing.data.tags]
         long_params = [param for param in plan.run.data.params if len(param.value) > PARAM_LIMIT]
         cut = {param.key for param in long_params}
         await write_data(
