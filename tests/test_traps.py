@@ -71,7 +71,12 @@ def _odd_times(it: Trapped) -> None:
 
 
 def test_a_float_for_an_integer_loses_the_rest_of_a_call_but_we_send_integers(trapped: Trapped) -> None:
-    body = {"experiment_id": "0", "start_time": START + 0.5, "run_name": "kept?", "tags": [{"key": "kept", "value": "?"}]}
+    body = {
+        "experiment_id": "0",
+        "start_time": START + 0.5,
+        "run_name": "kept?",
+        "tags": [{"key": "kept", "value": "?"}],
+    }
     run = _rest(trapped.destination, "runs/create", body)["run"]
     assert "start_time" not in run["info"] or run["info"]["start_time"] == 0
     assert run["info"]["run_name"] != "kept?"
@@ -226,9 +231,7 @@ def test_a_deleted_version_keeps_its_number_at_both_ends(trapped: Trapped) -> No
     assert [number for _, number in trapped.after.versions] == [3]
 
 
-def test_what_an_old_server_does_not_know_is_dropped_without_a_word(
-    fresh_server: StartServer, old_python: str
-) -> None:
+def test_what_an_old_server_does_not_know_is_dropped_without_a_word(fresh_server: StartServer, old_python: str) -> None:
     # A migration never gets that far: see the tests of old servers.
     server = fresh_server(python=old_python)
     run_id = _rest(server, "runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]

@@ -218,9 +218,12 @@ async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
             f"What answers at {server.client.http.base_url} is not an MLflow tracking server.",
             f"Check the {name} address, with its path if the server has a --static-prefix.",
         ) from error
-    except (Lost, NotSent) as error:
+    except (Lost, NotSent, TemporaryTrouble) as error:
         address = server.client.http.base_url
-        raise TemporaryTrouble(f"The {name} {address} does not answer ({error.problem}).", "Is it up?") from error
+        raise TemporaryTrouble(
+            f"The {name} {address} does not answer ({error.problem.rstrip('.')}).",
+            "Check the address, and whether the server is up; then run the same command again.",
+        ) from error
     except Refused as error:
         where = f" (workspace {endpoint.workspace})" if endpoint.workspace else ""
         raise FatalError(

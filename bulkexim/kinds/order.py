@@ -16,7 +16,7 @@ from bulkexim.kinds.model_version import ModelVersionKind
 from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
 from bulkexim.kinds.run import RunKind
 from bulkexim.kinds.run_shells import RunShells
-from bulkexim.kinds.run_values import get_run
+from bulkexim.kinds.run_values import runs_by_id
 from bulkexim.kinds.scope import Pair, Unmatched, chosen
 from bulkexim.kinds.version_values import model_versions, target
 
@@ -114,7 +114,7 @@ async def passes(pair: Pair, copier: Copier, scope: Scope) -> AsyncIterator[Sequ
     yield tracking(pair, copier, scope.selected, logged=scope.logged_models)
     if not scope.registry:
         return
-    referenced = await _referenced(pair, frozenset(found.experiment_id for found in scope.selected))
+    referenced = await _referenced(pair, scope)
     if referenced.runs or referenced.models:
         owners = [found for found in scope.known if found.experiment_id in referenced.experiments]
         yield tracking(pair, copier, owners, logged=scope.logged_models, only=referenced)
@@ -150,8 +150,10 @@ def tracking(
     return [first, shells, models, runs]
 
 
-async def _referenced(pair: Pair, moved: frozenset[SourceId]) -> Referenced:
+async def _referenced(pair: Pair, scope: Scope) -> Referenced:
     """Find runs that no selection brought, although a version needs them: deleted ones, or all with --models."""
+    everywhere = [found.experiment_id for found in scope.known]
+    moved = frozenset(found.experiment_id for found in scope.selected)
     runs: dict[SourceId, SourceId] = {}
     models: dict[SourceId, SourceId] = {}
     async for page in model_versions(pair.source):
@@ -163,8 +165,9 @@ async def _referenced(pair: Pair, moved: frozenset[SourceId]) -> Referenced:
                 wanted_runs.add(to.id)
             elif to.kind == "logged_model":
                 wanted_models.add(to.id)
-        for run_id in await _unknown(pair, "run", wanted_runs):
-            await _find_run(pair, run_id, runs)
+        # A run that is not found is gone for good: the version keeps its id as provenance.
+        async for some in runs_by_id(pair.source, everywhere, await _unknown(pair, "run", wanted_runs)):
+            runs |= {run.info.run_id: run.info.experiment_id for run in some}
         if "logged_model" not in pair.settings.without:
             for model_id in await _unknown(pair, "logged_model", wanted_models):
                 await _find_model(pair, model_id, models)
@@ -173,13 +176,6 @@ async def _referenced(pair: Pair, moved: frozenset[SourceId]) -> Referenced:
 
 async def _unknown(pair: Pair, kind: str, ids: set[SourceId]) -> list[SourceId]:
     return sorted(ids - set(await pair.ledger.rows(kind, ids)))
-
-
-async def _find_run(pair: Pair, run_id: SourceId, found: dict[SourceId, SourceId]) -> None:
-    try:
-        found[run_id] = (await get_run(pair.source, run_id)).info.experiment_id
-    except NotFound:
-        return  # Gone for good: the version keeps its id as provenance.
 
 
 async def _find_model(pair: Pair, model_id: SourceId, found: dict[SourceId, SourceId]) -> None:

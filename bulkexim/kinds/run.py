@@ -19,6 +19,7 @@ from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories, points_of
 from bulkexim.kinds.run_values import (
     ENDED,
+    EXPERIMENTS_AT_ONCE,
     NAME_TAG,
     OWN_ID_TAGS,
     PAGE,
@@ -29,6 +30,7 @@ from bulkexim.kinds.run_values import (
     RunPlan,
     get_run,
     own_ids,
+    runs_by_id,
     search_runs,
 )
 from bulkexim.kinds.run_writes import BATCH, PARAMS, write_data, write_inputs, write_outputs
@@ -52,8 +54,6 @@ from bulkexim.ledger.schema import Row
 from bulkexim.tasks import together
 
 SOURCE_TAG = "bulkexim.source.run_id"
-#: Experiments that one search names; MLflow takes thousands.
-EXPERIMENTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class RunKind(Kind[Run, RunPlan]):
 
     async def pages(self) -> AsyncIterator[Sequence[Run]]:
         if self._only is not None:
-            for run_id in self._only:
-                yield [await get_run(self._pair.source, run_id)]
+            async for page in runs_by_id(self._pair.source, self._experiments, self._only):
+                yield page
             return
         for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
             chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]

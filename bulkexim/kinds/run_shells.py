@@ -8,7 +8,7 @@ from typing import ClassVar
 from bulkexim.ids import SourceId
 from bulkexim.kinds.logged_model import LoggedModelKind
 from bulkexim.kinds.run import RunKind
-from bulkexim.kinds.run_values import Run, search_runs
+from bulkexim.kinds.run_values import Run, runs_by_id
 from bulkexim.ledger.schema import State
 
 
@@ -25,18 +25,10 @@ class RunShells(RunKind):
             seen |= wanted
             known = await self._pair.ledger.rows(self.name, wanted)
             missing = sorted(run_id for run_id in wanted if run_id not in known or known[run_id].dst_id is None)
-            if missing:
-                yield await self._by_id(missing)
-
-    async def _by_id(self, ids: Sequence[SourceId]) -> Sequence[Run]:
-        if self._only is not None:
-            ids = [run_id for run_id in ids if run_id in self._only]
-        names = ", ".join(f"'{run_id}'" for run_id in ids)
-        query = " and ".join(filter(None, (f"attributes.run_id IN ({names})", self._query)))
-        found: list[Run] = []
-        async for page in search_runs(self._pair.source, self._experiments, self._view, query):
-            found += page
-        return found
+            if self._only is not None:
+                missing = [run_id for run_id in missing if run_id in self._only]
+            async for page in runs_by_id(self._pair.source, self._experiments, missing, self._query, self._view):
+                yield page
 
     async def total(self) -> int | None:
         return None

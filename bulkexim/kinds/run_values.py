@@ -19,6 +19,10 @@ NAME_TAG = "mlflow.runName"
 #: Tags that hold ids of the run itself, known only once it is created.
 OWN_ID_TAGS = ("mlflow.log-model.history",)
 PAGE = 1000
+#: Experiments that one search names; MLflow takes thousands.
+EXPERIMENTS_AT_ONCE = 500
+#: Run ids that one search names.
+IDS_AT_ONCE = 100
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
@@ -123,6 +127,18 @@ async def search_runs(
     }
     async for found in server.search("runs/search", body, RunPage, lambda reply: reply.next_page_token):
         yield found.runs
+
+
+async def runs_by_id(
+    server: Server, experiment_ids: Sequence[str], ids: Sequence[str], query: str = "", view: str = "ALL"
+) -> AsyncIterator[Sequence[Run]]:
+    """Yield those of the runs ``ids`` that exist in some experiments, a hundred ids in one search."""
+    for first in range(0, len(ids), IDS_AT_ONCE):
+        names = ", ".join(f"'{run_id}'" for run_id in ids[first : first + IDS_AT_ONCE])
+        wanted = " and ".join(filter(None, (f"attributes.run_id IN ({names})", query)))
+        for start in range(0, len(experiment_ids), EXPERIMENTS_AT_ONCE):
+            async for page in search_runs(server, experiment_ids[start : start + EXPERIMENTS_AT_ONCE], view, wanted):
+                yield page
 
 
 async def get_run(server: Server, run_id: str) -> Run:
