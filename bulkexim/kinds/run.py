@@ -16,7 +16,8 @@ from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
-from bulkexim.kinds.history import Histories, expected_requests, histories, points_of
+from bulkexim.kinds.history import Histories, expected_requests, histories
+from bulkexim.kinds.run_translation import Known, translated, writes
 from bulkexim.kinds.run_values import (
     ENDED,
     EXPERIMENTS_AT_ONCE,
@@ -33,21 +34,15 @@ from bulkexim.kinds.run_values import (
     runs_by_id,
     search_runs,
 )
-from bulkexim.kinds.run_writes import BATCH, PARAMS, write_data, write_inputs, write_outputs
+from bulkexim.kinds.run_writes import write_data, write_inputs, write_outputs
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import (
     PARAM_LIMIT,
-    TAG_LIMIT,
     Tag,
     as_dicts,
-    content_digest,
     gone_tags,
-    kept_whole,
-    key_list,
     marks,
-    provenance,
     tag_value,
-    users_tags,
 )
 from bulkexim.ledger.queries import Link
 from bulkexim.ledger.schema import Row
@@ -142,57 +137,9 @@ class RunKind(Kind[Run, RunPlan]):
         models = await ledger.rows(
             "logged_model", {link.model_id for run in values for link in run.outputs.model_outputs}
         )
-        return [self._draft(run, experiments, parents, models, final=final) for run in values]
-
-    def _draft(
-        self,
-        run: Run,
-        experiments: dict[SourceId, Row],
-        parents: dict[SourceId, Row],
-        models: dict[SourceId, Row],
-        *,
-        final: bool,
-    ) -> Draft[RunPlan]:
-        info = run.info
-        tags, late, remarks = _tags(run)
-        kept: dict[str, object] = {"run_id": info.run_id, "experiment_id": info.experiment_id}
-        if not info.run_name:
-            remarks.append(Remark("empty run name", "the destination made one up"))
-        waits = False
-        if source_parent := run.tag(PARENT_TAG):
-            parent = parents.get(SourceId(source_parent))
-            if parent is not None and parent.dst_id is not None:
-                late.append(Tag(PARENT_TAG, parent.dst_id))
-            else:
-                waits = not final
-                if final:
-                    late += provenance({"parent_run_id": source_parent})
-                    remarks.append(Remark("parent run not there", f"{source_parent}, kept as a tag"))
-        outputs, lost = _mapped(run, models)
-        if lost:
-            kept["model_outputs"] = " ".join(lost)[:TAG_LIMIT]
-            remarks.append(Remark("logged model output not there", ", ".join(lost)))
-        experiment = experiments.get(info.experiment_id)
-        plan = RunPlan(
-            run=run,
-            experiment=experiment.dst_id if experiment else None,
-            in_deleted_experiment=info.experiment_id in self._deleted_experiments,
-            create_tags=(*tags, *provenance(kept)),
-            late_tags=tuple(late),
-            outputs=tuple(outputs),
-        )
-        parts = (info, run.data, run.inputs, outputs, plan.create_tags, late, self._pair.settings.artifacts)
-        return Draft(
-            id=info.run_id,
-            name=info.run_name,
-            value=plan,
-            digest=content_digest(*parts),
-            src_location=info.artifact_uri,
-            waits=waits,
-            growing=info.status not in ENDED,
-            remarks=tuple(remarks),
-            written=key_list(tag.key for tag in run.data.tags),
-        )
+        known = Known(experiments, parents, models, self._deleted_experiments)
+        artifacts = self._pair.settings.artifacts
+        return [translated(run, known, final=final, artifacts=artifacts) for run in values]
 
     async def details(self, drafts: Sequence[Draft[RunPlan]]) -> RunDetails:
         latest = {draft.id: draft.value.run.data.metrics for draft in drafts}
@@ -344,54 +291,11 @@ class RunKind(Kind[Run, RunPlan]):
         listings = self._folders.listings
         estimate = Estimate(reads)
         for draft in drafts:
-            estimate = estimate.plus(Estimate(0, _writes(draft.value)))
+            estimate = estimate.plus(Estimate(0, writes(draft.value)))
             run = draft.value.run
             if self._pair.settings.artifacts and await self._folders.may_have_artifacts(run):
                 estimate = estimate.plus(await count_files(self._pair, Root(run.info.artifact_uri, run_id=draft.id)))
         return estimate.plus(Estimate(self._folders.listings - listings))
-
-
-def _writes(plan: RunPlan) -> int:
-    """Return how many calls a run takes at the destination, its artifacts apart."""
-    run = plan.run
-    params, points = len(run.data.params), points_of(run.data.metrics)
-    late = bool(plan.late_tags) or any(tag.key in OWN_ID_TAGS for tag in run.data.tags)
-    batches = max(-(-params // PARAMS), -(-(params + points) // BATCH), late)
-    links = bool(run.inputs.dataset_inputs) + bool(plan.outputs)
-    end = run.info.status != "RUNNING" or run.info.end_time is not None
-    return 1 + batches + links + end + (run.deleted and not plan.in_deleted_experiment)
-
-
-def _tags(run: Run) -> tuple[list[Tag], list[Tag], list[Remark]]:
-    """Return the tags for the create call, those for later, and remarks on values that MLflow would cut."""
-    tags: list[Tag] = []
-    remarks: list[Remark] = []
-    for tag in users_tags(run.data.tags):
-        if tag.key in (PARENT_TAG, *OWN_ID_TAGS):
-            continue
-        if tag.key == NAME_TAG and tag.value != run.info.run_name:
-            remarks.append(Remark("two run names", f"tag {NAME_TAG} = {tag.value!r}; the run's own name was kept"))
-            continue
-        extra, remark = kept_whole("tag", tag.key, tag.value, TAG_LIMIT)
-        tags += [Tag(tag.key, tag.value[:TAG_LIMIT]), *extra]
-        remarks += remark
-    for param in run.data.params:
-        extra, remark = kept_whole("param", param.key, param.value, PARAM_LIMIT)
-        tags += extra
-        remarks += remark
-    return tags, [], remarks
-
-
-def _mapped(run: Run, models: dict[SourceId, Row]) -> tuple[list[tuple[DestinationId, int]], list[str]]:
-    outputs: list[tuple[DestinationId, int]] = []
-    lost: list[str] = []
-    for link in run.outputs.model_outputs:
-        row = models.get(link.model_id)
-        if row is not None and row.dst_id is not None:
-            outputs.append((row.dst_id, link.step))
-        else:
-            lost.append(link.model_id)
-    return outputs, lost
 
 
 def _placed(run: Run) -> Placed:
