@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -19,6 +20,14 @@ from bulkexim.errors import UsageError
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 ENV_PREFIX = "BULKEXIM_"
+
+
+class Level(StrEnum):
+    """How closely two ends are compared."""
+
+    COUNTS = "counts"
+    CONTENT = "content"
+    FULL = "full"
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recheck: bool = False
     #: Seconds after which a create that nobody saw arrive counts as never carried out.
     settle_seconds: float = 30.0
+    #: Seconds that a server may take for a piece of its reply, and for which one that is not there is waited for.
+    reply_seconds: float = 120.0
+    patience_seconds: float = 600.0
 
 
 #: Flags of one side, in the order of `Endpoint`.
@@ -96,6 +108,7 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     source_id: str | None = None
     recheck: bool | None = None
     dry_run: bool | None = None
+    verify: Level | None = None
     src_workspace: str | None = None
     src_username: str | None = None
     src_password: str | None = None

@@ -63,7 +63,9 @@ finally:
 """
 
 
-@pytest.mark.parametrize("args", [["--help"], ["migrate-workspace", "--help"], ["status", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], *([name, "--help"] for name in ("migrate-workspace", "verify", "status"))]
+)
 def test_help_comes_without_the_engine(args: list[str]) -> None:
     done = python(MODULES, *args)
     assert done.returncode == 0, done.stderr

@@ -34,8 +34,8 @@ def registry(servers: Servers) -> MlflowServer:
             source = f"models:/{other}/9" if at and number == 16 else f"s3://bucket/{at}/{number}"
             source = f"models:/{name}/9" if number == 17 else source
             client.create_model_version(name, source, tags={"number": str(number)})
-        for number, stage in STAGES.items():
-            client.transition_model_version_stage(name, number, stage)
+        for staged, stage in STAGES.items():
+            client.transition_model_version_stage(name, staged, stage)
         for gap in GAPS:
             client.delete_model_version(name, str(gap))
         client.set_registered_model_alias(name, "champion", "22")
@@ -82,13 +82,12 @@ def test_a_model_of_somebody_else_is_left_alone_and_its_neighbours_arrive(
     failed = next(failure for failure in report.failures if failure.kind == "registered_model")
     assert failed.name == "c model"
     assert failed.cause == "name taken"
-    assert "already has a registered model 'c model'" in failed.error
+    assert "has a registered model 'c model' that did not come from this source" in failed.error
     assert "--model-rename-file" in failed.error
     # The version that was promoted from it names the files instead.
-    assert [line for line in compare(registry.url, after) if "'c model'" not in line] == [
-        "registered model 'z model': versions / 16 / source: "
-        "expected 'version c model / 9', found 'elsewhere s3://bucket/1/9 / '"
-    ]
+    (line,) = [line for line in compare(registry.url, after) if "'c model'" not in line]
+    assert line.startswith("registered model 'z model': versions / 16 / source: expected 'version c model / 9'")
+    assert line.endswith("found 'elsewhere s3://bucket/1/9 / '")
     renamed = migrated(registry, destination, tmp_path, model_renames={"c model": "our c model"})
     assert renamed.exit_code == 0
     assert sorted(number for name, number in read(destination.url).versions if name == "our c model") == KEPT
@@ -109,7 +108,7 @@ def test_a_version_that_somebody_registers_in_between_is_noticed(
     assert report.exit_code == 3
     first = next(failure for failure in report.failures if failure.cause == "version number not kept")
     assert first.id == "m model/9"
-    assert "someone else registers versions" in first.error
+    assert "someone else registers" in first.error
     after = read(destination.url)
     kept = [number for name, number in after.versions if name == "m model"]
     assert sorted(kept) == [3, 4, 5, 6, 8, 9]

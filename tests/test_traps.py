@@ -151,10 +151,10 @@ def _model_links(it: Trapped) -> None:
 
 
 def test_a_logged_model_shows_nan_as_zero_but_its_run_keeps_it(trapped: Trapped) -> None:
-    (shown,) = trapped.before.logged_models[trapped.build.logged_models["net"]].metrics or ()
+    (shown,) = trapped.before.logged_models[trapped.build.logged_models["net"]].metrics or []
     assert shown.value == 0.0
     (model,) = trapped.after.logged_models.values()
-    (arrived,) = model.metrics or ()
+    (arrived,) = model.metrics or []
     assert (arrived.key, arrived.value, arrived.run_id) == ("odd", 0.0, trapped.arrived("model links"))
     (point,) = trapped.after.histories[trapped.arrived("model links")]
     assert math.isnan(point.value)
@@ -163,9 +163,11 @@ def test_a_logged_model_shows_nan_as_zero_but_its_run_keeps_it(trapped: Trapped)
 def test_a_search_hides_the_models_a_run_read_but_they_arrive(trapped: Trapped) -> None:
     client, run_id = trapped.build.client, trapped.build.runs["model links"]
     runs = client.search_runs([trapped.build.experiments["plain"]], f"attributes.run_id = '{run_id}'")
+    assert runs[0].inputs
     assert not runs[0].inputs.model_inputs
     (model_id,) = trapped.after.logged_models
     inputs = trapped.after.runs[trapped.arrived("model links")].inputs
+    assert inputs
     assert [link.model_id for link in inputs.model_inputs] == [model_id]
 
 

@@ -6,7 +6,7 @@ other root through the run or logged model that owns it, with the server's own a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -87,10 +87,7 @@ class OfRun:
 
     async def entries(self, folder: str) -> list[Entry]:
         params = [("run_id", self.run_id), *([("path", folder)] if folder else [])]
-        found = []
-        async for page in self.server.list("artifacts/list", params, _Listing, lambda page: page.next_page_token):
-            found += [Entry(file.path, file.is_dir, file.file_size) for file in page.files]
-        return found
+        return await _every_entry(self.server, "artifacts/list", params)
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self.server.client.download("get-artifact", {"run_id": self.run_id, "path": path})
@@ -112,10 +109,7 @@ class OfLoggedModel:
     async def entries(self, folder: str) -> list[Entry]:
         path = f"logged-models/{self.model_id}/artifacts/directories"
         params = [("artifact_directory_path", folder)] if folder else []
-        found = []
-        async for page in self.server.list(path, params, _Listing, lambda page: page.next_page_token):
-            found += [Entry(file.path, file.is_dir, file.file_size) for file in page.files]
-        return found
+        return await _every_entry(self.server, path, params)
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         route = f"ajax-api/2.0/mlflow/logged-models/{self.model_id}/artifacts/files"
@@ -141,6 +135,13 @@ def proxied_root(location: str) -> str | None:
 def _is_latin(path: str) -> bool:
     name = path.rpartition("/")[2]
     return name.encode("latin-1", "ignore").decode("latin-1") == name
+
+
+async def _every_entry(server: Server, route: str, params: Sequence[tuple[str, str]]) -> list[Entry]:
+    found = []
+    async for page in server.list(route, params, _Listing, lambda page: page.next_page_token):
+        found += [Entry(file.path, file.is_dir, file.file_size) for file in page.files]
+    return found
 
 
 def _joined(folder: str, name: str) -> str:

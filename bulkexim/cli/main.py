@@ -22,6 +22,7 @@ COMMANDS = {
     "migrate-workspace": Entry(
         "bulkexim.cli.migrate:migrate_workspace", "Move experiments, runs, artifacts, models and versions."
     ),
+    "verify": Entry("bulkexim.cli.verify:verify", "Compare both servers object by object; write nothing."),
     "status": Entry("bulkexim.cli.status:status", "Say how far a migration is, while it runs or afterwards."),
     "id-map": Entry("bulkexim.cli.id_map:id_map", "Write which id became which, as CSV or JSON."),
 }
@@ -64,5 +65,6 @@ def main() -> None:
 
     \b
     Exit codes: 0 everything is accounted for, 2 wrong usage, 3 finished but some objects failed,
-    5 temporary trouble (run the same command again), 7 fatal, 130 interrupted, 1 a bug of bulkexim.
+    4 the two ends differ, 5 temporary trouble (run the same command again), 7 fatal, 130 interrupted,
+    1 a bug of bulkexim.
     """

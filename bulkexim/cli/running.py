@@ -15,17 +15,19 @@ from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
 from bulkexim import config, logs
-from bulkexim.cli import standing, table
+from bulkexim.cli import standing, table, verification_text
 from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.plain import plain
 from bulkexim.cli.progress import live
-from bulkexim.config import Endpoint, Settings
+from bulkexim.config import Endpoint, Level, Settings
 from bulkexim.engine.events import Listener
 from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.migration import Ends, ends, migrate_between
 from bulkexim.engine.plan import Plan, plan
 from bulkexim.engine.report import Report
+from bulkexim.engine.verification import Verification
+from bulkexim.engine.verify import verify_between
 from bulkexim.errors import BulkeximError
 from bulkexim.ledger.queries import look
 
@@ -36,6 +38,18 @@ class Job(NamedTuple):
     source: Endpoint
     destination: Endpoint
     settings: Settings
+
+
+class Outcome(NamedTuple):
+    """What a migration did, and what the comparison after it found."""
+
+    report: Report
+    verification: Verification | None
+
+    @property
+    def exit_code(self) -> int:
+        """That of the migration; of the comparison where nothing failed."""
+        return self.report.exit_code or (self.verification.exit_code if self.verification else 0)
 
 
 def migrate(
@@ -50,23 +64,30 @@ def migrate(
     failures.work_dir, failures.mask = job.settings.work_dir, logs.masking(job.source, job.destination)
     if merged.dry_run:
         planned = anyio.run(_plan, job)
-        _print_json(planned) if as_json else table.show_plan(planned)
+        print_json(planned) if as_json else table.show_plan(planned)
         return 0
     log_path = logs.path_in(job.settings.work_dir)
     with logs.opened(log_path, failures.mask) as log:
-        report = _run(job, progress, log)
-    report = _masked(report, failures.mask)
-    _print_json(report, exit_code=report.exit_code) if as_json else table.show(report, job.settings.work_dir, log_path)
-    return report.exit_code
+        outcome = _run(job, merged.verify, progress, log)
+    report = _masked(outcome.report, failures.mask)
+    verification = verification_text.masked(outcome.verification, failures.mask) if outcome.verification else None
+    if as_json:
+        more = {"verification": verification} if verification else {}
+        print_json(report, exit_code=outcome.exit_code, **more)
+        return outcome.exit_code
+    table.show(report, job.settings.work_dir, log_path)
+    if verification:
+        verification_text.show(verification, log_path)
+    return outcome.exit_code
 
 
 async def _plan(job: Job) -> Plan:
-    return await interruptible(lambda: plan(*job), _saying(_stderr()))
+    return await interruptible(lambda: plan(*job), saying(stderr()))
 
 
-def _run(job: Job, progress: str, log: FilteringBoundLogger) -> Report:
+def _run(job: Job, level: Level | None, progress: str, log: FilteringBoundLogger) -> Outcome:
     try:
-        return anyio.run(_migrate, job, progress, log)
+        return anyio.run(_migrate, job, level, progress, log)
     except Interrupted as error:
         log.warning("interrupted")
         raise Interrupted(
@@ -85,19 +106,27 @@ def _left(work_dir: Path) -> str:
         return " before anything was moved"  # there is no ledger yet
 
 
-async def _migrate(job: Job, progress: str, log: FilteringBoundLogger) -> Report:
-    console = _stderr()
+async def _migrate(job: Job, level: Level | None, progress: str, log: FilteringBoundLogger) -> Outcome:
+    console = stderr()
 
-    async def work() -> Report:
+    async def work() -> Outcome:
         async with ends(*job) as servers:
-            with _view(progress, servers, console) as listeners:
-                return await migrate_between(*servers, job.settings, [logging_to(log), *listeners])
+            with view(progress, servers, console) as listeners:
+                report = await migrate_between(*servers, job.settings, [logging_to(log), *listeners])
+            return Outcome(report, await compared(job, servers, level, progress, log) if level else None)
 
-    return await interruptible(work, _saying(console))
+    return await interruptible(work, saying(console))
+
+
+async def compared(job: Job, servers: Ends, level: Level, progress: str, log: FilteringBoundLogger) -> Verification:
+    """Compare the two servers with a view of its own on stderr."""
+    with view(progress, servers, stderr()) as listeners:
+        findings = [verification_text.logging_to(log)]
+        return await verify_between(*servers, job.settings, level, listeners=listeners, findings=findings)
 
 
 @contextmanager
-def _view(progress: str, servers: Ends, console: Console) -> Iterator[list[Listener]]:
+def view(progress: str, servers: Ends, console: Console) -> Iterator[list[Listener]]:
     """Yield the listeners that show the progress on ``console``."""
     if progress == "auto":
         progress = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
@@ -105,14 +134,16 @@ def _view(progress: str, servers: Ends, console: Console) -> Iterator[list[Liste
         with live(servers, console) as listener:
             yield [listener]
     else:
-        yield [plain(servers, _saying(console))] if progress == "plain" else []
+        yield [plain(servers, saying(console))] if progress == "plain" else []
 
 
-def _stderr() -> Console:
+def stderr() -> Console:
+    """Return a console on stderr that prints names as they are."""
     return Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
-def _saying(console: Console) -> Callable[[str], None]:
+def saying(console: Console) -> Callable[[str], None]:
+    """Return a function that prints a line which nobody cuts."""
     return partial(console.print, soft_wrap=True)
 
 
@@ -125,5 +156,6 @@ def _masked(report: Report, mask: Callable[[str], str]) -> Report:
     return msgspec.structs.replace(report, failures=failures, remarks=remarks)
 
 
-def _print_json(value: msgspec.Struct, **more: object) -> None:
+def print_json(value: msgspec.Struct, **more: object) -> None:
+    """Print a value, and more keys beside its own, as one line of JSON."""
     sys.stdout.write(msgspec.json.encode(msgspec.to_builtins(value) | more).decode() + "\n")

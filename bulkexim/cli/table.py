@@ -73,7 +73,7 @@ def show_kinds(console: Console, report: Report) -> None:
     total = ("in all", *sums, size(sum(kind.bytes for kind in report.kinds)), report.seconds)
     console.print(grid(headings, rows, total))
     _show_failures(console, report)
-    _show_remarks(console, report.remarks)
+    show_remarks(console, report.remarks)
     _show_uncarried(console, report.uncarried)
 
 
@@ -89,7 +89,8 @@ def _show_failures(console: Console, report: Report) -> None:
     say(console)
 
 
-def _show_remarks(console: Console, remarks: Sequence[Remarked]) -> None:
+def show_remarks(console: Console, remarks: Sequence[Remarked]) -> None:
+    """Print what could not be carried as it was."""
     if not remarks:
         return
     say(console, "What MLflow's API cannot carry as it is:")
@@ -131,6 +132,6 @@ def show_plan(plan: Plan) -> None:
     sums = [sum(getattr(kind, name) for kind in plan.kinds) for name in names]
     total = ("in all", *sums, size(sum(kind.bytes for kind in plan.kinds)), plan.src_requests, plan.dst_requests)
     console.print(grid(headings, rows, total))
-    _show_remarks(console, plan.remarks)
+    show_remarks(console, plan.remarks)
     _show_uncarried(console, plan.uncarried)
     say(console, "Nothing was written. Next: the same command without --dry-run.")

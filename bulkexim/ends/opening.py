@@ -10,12 +10,18 @@ from bulkexim.ends.embedded import embedded
 from bulkexim.ends.local_store import ACCEPTED, is_local, local_store, scheme
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import UsageError
+from bulkexim.http.client import Patience
 
 _DATABASES = ("postgresql", "postgres", "mysql", "mssql", "sqlite")
 
 
 def opened(
-    endpoint: Endpoint, name: str, *, identity: str | None = None, artifacts: bool = True
+    endpoint: Endpoint,
+    name: str,
+    *,
+    identity: str | None = None,
+    artifacts: bool = True,
+    patience: Patience = Patience(),  # noqa: B008 - a frozen value
 ) -> AbstractAsyncContextManager[Server]:
     """Return the open end ``name`` ("source" or "destination"). A source may be a local store.
 
@@ -24,7 +30,7 @@ def opened(
     :raises UsageError: the address names no end of that kind
     """
     if scheme(endpoint.uri) in ("http", "https"):
-        return connected(endpoint, name, identity=identity)
+        return connected(endpoint, name, identity=identity, patience=patience)
     if not is_local(endpoint.uri):
         raise _unknown(endpoint.uri, name)
     if name != "source":
@@ -32,17 +38,20 @@ def opened(
             f"The {name} must be a server, not a local store.",
             "Start one on it (mlflow server --backend-store-uri sqlite:///mlflow.db) and give http://127.0.0.1:5000.",
         )
-    return _served(endpoint, name, identity, artifacts=artifacts)
+    return _served(endpoint, name, identity, patience, artifacts=artifacts)
 
 
 @asynccontextmanager
-async def _served(endpoint: Endpoint, name: str, identity: str | None, *, artifacts: bool) -> AsyncIterator[Server]:
+async def _served(
+    endpoint: Endpoint, name: str, identity: str | None, patience: Patience, *, artifacts: bool
+) -> AsyncIterator[Server]:
     store = local_store(endpoint.uri)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
     async with embedded(store, artifacts=artifacts) as url:
         # Logins are left behind: a server on loopback asks for none.
         loopback = Endpoint(uri=url, workspace=endpoint.workspace, concurrency=endpoint.concurrency, rps=endpoint.rps)
-        async with connected(loopback, name, identity=identity or f"{store.identity}{workspace}") as server:
+        known_as = identity or f"{store.identity}{workspace}"
+        async with connected(loopback, name, identity=known_as, patience=patience) as server:
             yield server
 
 

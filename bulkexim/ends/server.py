@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ import msgspec
 from bulkexim.config import Endpoint
 from bulkexim.errors import BadReply, CallError, FatalError, Lost, NoSuchEndpoint, NotSent, Refused, TemporaryTrouble
 from bulkexim.http import auth
-from bulkexim.http.client import TIMEOUT, Client, Params, Patience, Repeat
+from bulkexim.http.client import Client, Params, Patience, Repeat
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.transport import AiohttpTransport
 
@@ -62,6 +62,11 @@ class Capabilities:
     def sampled_history(self) -> bool:
         """Whether the bulk history returns every point of a run that has fewer than the sampling limit."""
         return self.version >= (3, 15) and not self.file_store
+
+    @property
+    def removes_experiment_tags(self) -> bool:
+        """Whether a tag of an experiment can be removed."""
+        return self.version >= (3, 2)
 
     @property
     def traces(self) -> bool:
@@ -163,25 +168,25 @@ async def connected(
     *,
     identity: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
-    patience: Patience | None = None,
+    patience: Patience = Patience(),  # noqa: B008 - a frozen value
 ) -> AsyncIterator[Server]:
     """Open the server of ``endpoint`` and find out what it can do. ``name`` is "source" or "destination".
 
     :raises FatalError: what answers is not MLflow, or it refuses the login
     :raises TemporaryTrouble: nothing answers
     """
-    server = _unprobed(endpoint, name, identity, transport)
+    server = _unprobed(endpoint, name, identity, transport, patience)
     try:
         capabilities = await _probe(server, endpoint)
         client = server.client
-        client.patience = patience or Patience()
+        client.patience = patience
         yield Server(client, server.identity, capabilities)
     finally:
         await server.aclose()
 
 
 def _unprobed(
-    endpoint: Endpoint, name: str, identity: str | None, transport: httpx.AsyncBaseTransport | None
+    endpoint: Endpoint, name: str, identity: str | None, transport: httpx.AsyncBaseTransport | None, patience: Patience
 ) -> Server:
     try:
         base = httpx.URL(endpoint.uri.rstrip("/") + "/")
@@ -197,11 +202,12 @@ def _unprobed(
         transport=transport or AiohttpTransport(tls=auth.tls(endpoint)),
         headers={"user-agent": "bulkexim", "accept": "*/*", **auth.headers(endpoint)},
         auth=auth.plugin(endpoint) or login,
-        timeout=TIMEOUT,
+        timeout=patience.timeout,
         follow_redirects=False,
         trust_env=False,
     )
-    client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), FIRST_PATIENCE)
+    first = replace(FIRST_PATIENCE, reply=patience.reply)
+    client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), first)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
     return Server(client, identity or f"{str(base).rstrip('/')}{workspace}")
 

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     MOVED = "moved"
     FAILED = "failed"
     SKIPPED = "skipped"
+    COMPARED = "compared"
 
 
 class PhaseStarted(msgspec.Struct, frozen=True, tag=True):

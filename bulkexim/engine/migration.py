@@ -14,6 +14,8 @@ from bulkexim.ends.server import Server
 from bulkexim.engine.events import Events, Listener
 from bulkexim.engine.report import Counting, Report
 from bulkexim.engine.transfer import transfer
+from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble
+from bulkexim.http.client import Patience
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import locked
 from bulkexim.ledger.journal import journal
@@ -50,9 +52,19 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
         async with journal(settings.work_dir) as ledger:
             ledger.bind(src.identity, dst.identity)
             pair = Pair(src, dst, ledger, settings)
-            await transfer(pair, copier(src, dst, settings), Events(counting, *listeners))
+            try:
+                await transfer(pair, copier(src, dst, settings), Events(counting, *listeners))
+            except CallError as error:
+                raise stopped(error) from error
             requests = {"source": src.client.traffic.requests, "destination": dst.client.traffic.requests}
             return counting.report(seconds=time.monotonic() - started, requests=requests, notes=list(ledger.notes()))
+
+
+def stopped(error: CallError) -> BulkeximError:
+    """Say what it means that a call failed which does not belong to one object, such as a listing."""
+    if error.definite:
+        return FatalError(error.problem, "What was moved so far is safe; mend this, then run the same command again.")
+    return TemporaryTrouble(error.problem, "What was moved so far is safe: run the same command again.")
 
 
 def copier(src: Server, dst: Server, settings: Settings) -> Copier:
@@ -69,6 +81,7 @@ async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Se
     """
     src = Endpoint(uri=source) if isinstance(source, str) else source
     dst = Endpoint(uri=destination) if isinstance(destination, str) else destination
-    serving = opened(src, "source", identity=settings.source_id, artifacts=settings.artifacts)
-    async with serving as one, opened(dst, "destination") as other:
+    patience = Patience(seconds=settings.patience_seconds, reply=settings.reply_seconds)
+    serving = opened(src, "source", identity=settings.source_id, artifacts=settings.artifacts, patience=patience)
+    async with serving as one, opened(dst, "destination", patience=patience) as other:
         yield Ends(one, other)

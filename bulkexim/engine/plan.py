@@ -14,9 +14,10 @@ import msgspec
 
 from bulkexim.config import Endpoint, Settings
 from bulkexim.ends.server import Server
-from bulkexim.engine.migration import copier, ends
+from bulkexim.engine.migration import copier, ends, stopped
 from bulkexim.engine.moving import recover
 from bulkexim.engine.report import Remarked, Uncounted, remarked
+from bulkexim.errors import CallError
 from bulkexim.ids import DestinationId
 from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
@@ -70,7 +71,10 @@ async def plan(source: Endpoint | str, destination: Endpoint | str, settings: Se
     settings = settings or Settings()
     async with ends(source, destination, settings) as (src, dst), rehearsal(settings.work_dir) as ledger:
         ledger.bind(src.identity, dst.identity)
-        return await _Planning(Pair(src, dst, ledger, settings)).run()
+        try:
+            return await _Planning(Pair(src, dst, ledger, settings)).run()
+        except CallError as error:
+            raise stopped(error) from error
 
 
 class _Planning:
@@ -85,7 +89,8 @@ class _Planning:
         pair = self._pair
         scope = await resolve(pair)
         way = copier(pair.source, pair.destination, pair.settings)
-        async for kinds in passes(pair, way, scope):
+        # What the plan met is in the ledger, but never complete there.
+        async for kinds in passes(pair, way, scope, pair.ledger.rows):
             for kind in kinds:
                 await recover(kind, pair.ledger)
             for kind in kinds:
@@ -106,15 +111,32 @@ class _Planning:
 
     async def _kind(self, kind: Kind[Any, Any]) -> None:
         total = self._sums.setdefault(kind.name, _Sum())
+        if kind.until is State.SEALED:
+            await kind.total()  # A migration asks for it too, so these requests count.
+        waiting: list[Any] = []
         async for values in _counting(kind.pages(), self._pair.source, total, again=kind.container):
-            drafts = await kind.drafts(values, final=True)
-            rows = await self._pair.ledger.rows(kind.name, [draft.id for draft in drafts])
-            missing = [draft for draft in drafts if not _is_there(kind, draft, rows.get(draft.id))]
-            if kind.until is State.SEALED:
-                total.found += len(drafts)
-                total.already += len(drafts) - len(missing)
-                await self._estimate(kind, missing, total)
-            await self._pretend(kind, missing)
+            waiting += await self._page(kind, values, total, final=False)
+        await self._page(kind, waiting, total, final=True)
+
+    async def _page(self, kind: Kind[Any, Any], values: Sequence[Any], total: _Sum, *, final: bool) -> list[Any]:
+        """Add up what a page of objects takes; return those that wait for an object of a later page."""
+        listed = await kind.drafts(values, final=final)
+        rows = await self._pair.ledger.rows(kind.name, [draft.id for draft in listed])
+        await self._pretend(kind, listed)
+        if kind.until is not State.SEALED:
+            return []
+        drafts = await kind.drafts(values, final=final)
+        settled = [draft for draft in drafts if final or not draft.waits]
+        missing = [draft for draft in settled if not self._is_there(draft, rows.get(draft.id))]
+        total.found += len(settled)
+        total.already += len(settled) - len(missing)
+        await self._estimate(kind, missing, total)
+        return [value for value, draft in zip(values, drafts, strict=True) if draft.waits and not final]
+
+    def _is_there(self, draft: Draft[Any], row: Row | None) -> bool:
+        if row is None or row.error or self._pair.settings.recheck:
+            return False
+        return row.state is State.SEALED and row.digest == draft.digest
 
     async def _estimate(self, kind: Kind[Any, Any], missing: Sequence[Draft[Any]], total: _Sum) -> None:
         for start in range(0, len(missing), kind.window):
@@ -124,9 +146,10 @@ class _Planning:
             self._extra += _sent(self._pair.source) - before
             self._notes += [Note(kind.name, draft.id, *remark) for draft in window for remark in draft.remarks]
 
-    async def _pretend(self, kind: Kind[Any, Any], missing: Sequence[Draft[Any]]) -> None:
+    async def _pretend(self, kind: Kind[Any, Any], drafts: Sequence[Draft[Any]]) -> None:
+        # What has an id at the destination keeps it.
         await self._pair.ledger.adopted(
-            kind.name, [(draft.id, draft.name, PRETENDED, draft.src_location, "") for draft in missing]
+            kind.name, [(draft.id, draft.name, PRETENDED, draft.src_location, "") for draft in drafts]
         )
 
 
@@ -140,12 +163,6 @@ async def _counting(
             total.estimate = total.estimate.plus(Estimate(_sent(source) - before))
         yield page
         before = _sent(source)
-
-
-def _is_there(kind: Kind[Any, Any], draft: Draft[Any], row: Row | None) -> bool:
-    if row is None or row.dst_id is None:
-        return False
-    return kind.until is not State.SEALED or (row.state is State.SEALED and row.digest == draft.digest)
 
 
 def _sent(server: Server) -> int:

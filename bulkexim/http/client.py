@@ -32,10 +32,12 @@ from bulkexim.http.transport import Untrusted
 T = TypeVar("T")
 Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 
-#: Seconds: connecting, and waiting for the next piece of a reply.
-TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+#: Seconds for a connection to be made.
+CONNECT_SECONDS = 10.0
 #: Seconds for which a server that cannot be reached is waited for.
 PATIENCE = 600.0
+#: Seconds for which one call is repeated whose replies get lost, while the server may well answer others.
+LOST_SECONDS = 120.0
 #: Bytes a second below which an upload counts as stuck.
 SLOWEST = 50_000
 #: Seconds that any upload may take, its size apart.
@@ -65,11 +67,17 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to insist: seconds in all, and the longest pause between two tries."""
+    """How long to insist: seconds in all, the longest pause between two tries, and seconds for a piece of a reply."""
 
     seconds: float = PATIENCE
     longest_pause: float = 20.0
     fault_tries: int = FAULT_TRIES
+    reply: float = 120.0
+
+    @property
+    def timeout(self) -> httpx.Timeout:
+        """What one request may take, as httpx has it."""
+        return httpx.Timeout(self.reply, connect=CONNECT_SECONDS)
 
 
 @dataclass(slots=True)
@@ -175,7 +183,7 @@ class Client:
             raise NotSent(f"{what}: the server cannot be reached ({error}).") from error
         except httpx.TimeoutException as error:
             self.limiter.pushed_back()
-            raise Lost(f"{what}: no reply within {TIMEOUT.read:.0f} s.") from error
+            raise Lost(f"{what}: no reply within {self.patience.reply:g} s.") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise FatalError(f"{what}: {error}", "Give an http:// or https:// address.") from error
         except httpx.TransportError as error:
@@ -209,10 +217,14 @@ class Client:
 
         def out_of_patience(state: RetryCallState) -> bool:
             nonlocal faults
-            if _is_fault(state.outcome.exception() if state.outcome else None):
+            error = state.outcome.exception() if state.outcome else None
+            if _is_fault(error):
                 faults += 1
                 return faults >= self.patience.fault_tries
-            return (state.seconds_since_start or 0.0) >= self.patience.seconds
+            waited = state.seconds_since_start or 0.0
+            if isinstance(error, Lost) and not _is_absence(error):
+                return waited >= min(self.patience.seconds, LOST_SECONDS)
+            return waited >= self.patience.seconds
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: _worth_repeating(error, repeat)),

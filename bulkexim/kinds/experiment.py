@@ -27,6 +27,8 @@ from bulkexim.ledger.schema import Row, State
 
 PAGE = 1000
 SOURCE_TAG = "bulkexim.source.experiment_id"
+#: Says that the experiment was created by a migration; one that was joined does not have it.
+CREATED_TAG = "bulkexim.created"
 
 
 class Experiment(msgspec.Struct, frozen=True):
@@ -121,7 +123,8 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     async def create(self, draft: Draft[Experiment], mark: str) -> Placed:
         # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
-        body = {"name": draft.name, "tags": as_dicts(self._tags(draft, mark))}
+        tags = [*self._tags(draft, mark), Tag(CREATED_TAG, "yes")]
+        body = {"name": draft.name, "tags": as_dicts(tags)}
         destination = self._pair.destination
         try:
             created = await destination.post("experiments/create", body, _New)
@@ -152,7 +155,8 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             await restore(self._pair.destination, row.dst_id)
         mark = tag_value(existing.tags, MARKER_TAG) or marker(self._pair.source.identity, self.name, draft.id)
         await self._write_tags(row.dst_id, self._tags(draft, mark), existing.tags)
-        for key in gone_tags(row.written, draft.value.tags, existing.tags):
+        removable = self._pair.destination.capabilities.removes_experiment_tags
+        for key in gone_tags(row.written, draft.value.tags, existing.tags) if removable else ():
             body = {"experiment_id": row.dst_id, "key": key}
             await self._pair.destination.send("POST", "experiments/delete-experiment-tag", body)
         if existing.name != draft.name:
@@ -192,7 +196,9 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     async def estimate(self, drafts: Sequence[Draft[Experiment]]) -> Estimate:
         deletions = sum(draft.value.deleted for draft in drafts)
-        return Estimate(0, 2 * len(drafts) + 2 * deletions)
+        # Every destination has this one already: it is asked for, and each tag is set by a call of its own.
+        adopted = sum(len(self._tags(draft, "")) for draft in drafts if draft.name == "Default")
+        return Estimate(0, 2 * len(drafts) + adopted + 2 * deletions)
 
 
 async def reopened(pair: Pair, rows: Sequence[Row]) -> None:

@@ -121,7 +121,10 @@ async def logged_models(
         yield found.models
 
 
-async def _every(server: Server, experiments: Sequence[str], *, deleted: bool) -> AsyncIterator[Sequence[LoggedModel]]:
+async def every_logged_model(
+    server: Server, experiments: Sequence[str], *, deleted: bool
+) -> AsyncIterator[Sequence[LoggedModel]]:
+    """Yield the logged models of some experiments; with ``deleted``, also those that a run still names as outputs."""
     for start in range(0, len(experiments), EXPERIMENTS_AT_ONCE):
         chunk = experiments[start : start + EXPERIMENTS_AT_ONCE]
         active: set[SourceId] = set()
@@ -171,7 +174,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             for model_id in self._only:
                 yield [await get_logged_model(self._pair.source, model_id)]
             return
-        async for page in _every(self._pair.source, self._experiments, deleted=self._pair.settings.include_deleted):
+        deleted = self._pair.settings.include_deleted
+        async for page in every_logged_model(self._pair.source, self._experiments, deleted=deleted):
             yield page
 
     async def drafts(self, values: Sequence[LoggedModel], *, final: bool) -> Sequence[Draft[ModelPlan]]:
@@ -285,7 +289,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         known = await self._pair.ledger.placed(ExperimentKind.name)
-        async for page in _every(self._pair.destination, known, deleted=self._pair.settings.include_deleted):
+        deleted = self._pair.settings.include_deleted
+        async for page in every_logged_model(self._pair.destination, known, deleted=deleted):
             yield [found for model in page if (found := self._recovered(model)) is not None]
 
     def _recovered(self, model: LoggedModel) -> Recovered | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bulkexim.artifacts.copier import Copier
@@ -11,7 +12,13 @@ from bulkexim.errors import FatalError, NotFound, UsageError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Kind
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments
-from bulkexim.kinds.logged_model import EXPERIMENTS_AT_ONCE, LoggedModelKind, get_logged_model, logged_models
+from bulkexim.kinds.logged_model import (
+    EXPERIMENTS_AT_ONCE,
+    LoggedModel,
+    LoggedModelKind,
+    get_logged_model,
+    logged_models,
+)
 from bulkexim.kinds.model_version import ModelVersionKind
 from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
 from bulkexim.kinds.run import RunKind
@@ -19,6 +26,7 @@ from bulkexim.kinds.run_shells import RunShells
 from bulkexim.kinds.run_values import runs_by_id
 from bulkexim.kinds.scope import Pair, Unmatched, chosen
 from bulkexim.kinds.version_values import model_versions, target
+from bulkexim.ledger.schema import State
 
 AnyKind = Kind[Any, Any]
 #: Names that ``without`` may hold.
@@ -109,12 +117,18 @@ async def left_out(pair: Pair, scope: Scope) -> AsyncIterator[tuple[str, int]]:
         yield ModelVersionKind.name, sum([len(page) async for page in model_versions(pair.source)])
 
 
-async def passes(pair: Pair, copier: Copier, scope: Scope) -> AsyncIterator[Sequence[AnyKind]]:
-    """Yield the kinds in groups; a later group is built when the earlier ones are moved."""
+Met = Callable[[str, set[SourceId]], Awaitable[Container[SourceId]]]
+
+
+async def passes(pair: Pair, copier: Copier, scope: Scope, met: Met | None = None) -> AsyncIterator[Sequence[AnyKind]]:
+    """Yield the kinds in groups; a later group is built when the earlier ones are moved.
+
+    ``met`` says which objects an earlier group brought: by default, those that the ledger knows to be complete.
+    """
     yield tracking(pair, copier, scope.selected, logged=scope.logged_models)
     if not scope.registry:
         return
-    referenced = await _referenced(pair, scope)
+    referenced = await _referenced(pair, scope, met or partial(_complete, pair))
     if referenced.runs or referenced.models:
         owners = [found for found in scope.known if found.experiment_id in referenced.experiments]
         yield tracking(pair, copier, owners, logged=scope.logged_models, only=referenced)
@@ -150,7 +164,7 @@ def tracking(
     return [first, shells, models, runs]
 
 
-async def _referenced(pair: Pair, scope: Scope) -> Referenced:
+async def _referenced(pair: Pair, scope: Scope, met: Met) -> Referenced:
     """Find runs that no selection brought, although a version needs them: deleted ones, or all with --models."""
     everywhere = [found.experiment_id for found in scope.known]
     moved = frozenset(found.experiment_id for found in scope.selected)
@@ -166,20 +180,43 @@ async def _referenced(pair: Pair, scope: Scope) -> Referenced:
             elif to.kind == "logged_model":
                 wanted_models.add(to.id)
         # A run that is not found is gone for good: the version keeps its id as provenance.
-        async for some in runs_by_id(pair.source, everywhere, await _unknown(pair, "run", wanted_runs)):
-            runs |= {run.info.run_id: run.info.experiment_id for run in some}
+        async for some in runs_by_id(pair.source, everywhere, await _unknown(met, "run", wanted_runs)):
+            runs |= {
+                run.info.run_id: run.info.experiment_id
+                for run in some
+                if not _is_selected(pair, moved, run.info.experiment_id, deleted=run.deleted, time=run.info.start_time)
+            }
         if "logged_model" not in pair.settings.without:
-            for model_id in await _unknown(pair, "logged_model", wanted_models):
-                await _find_model(pair, model_id, models)
+            for model_id in await _unknown(met, "logged_model", wanted_models):
+                model = await _found_model(pair, model_id)
+                home = model.info.experiment_id if model else SourceId("")
+                if model and not _is_selected(pair, moved, home, deleted=model.deleted):
+                    models[model_id] = home
     return Referenced(sorted(runs), sorted(models), frozenset(runs.values()) | frozenset(models.values()), moved)
 
 
-async def _unknown(pair: Pair, kind: str, ids: set[SourceId]) -> list[SourceId]:
-    return sorted(ids - set(await pair.ledger.rows(kind, ids)))
+async def _unknown(met: Met, kind: str, ids: set[SourceId]) -> list[SourceId]:
+    known = await met(kind, ids)
+    return sorted(one for one in ids if one not in known)
 
 
-async def _find_model(pair: Pair, model_id: SourceId, found: dict[SourceId, SourceId]) -> None:
+async def _complete(pair: Pair, kind: str, ids: set[SourceId]) -> Container[SourceId]:
+    rows = await pair.ledger.rows(kind, ids)
+    return {one for one, row in rows.items() if row.state is State.SEALED and not row.error}
+
+
+def _is_selected(
+    pair: Pair, experiments: Container[SourceId], home: SourceId, *, deleted: bool, time: int | None = None
+) -> bool:
+    """Return whether the selection itself brings a run or logged model, so that nothing else need do it."""
+    settings = pair.settings
+    early = time is not None and settings.run_start_time is not None and time < settings.run_start_time
+    late = time is not None and settings.runs_until is not None and time >= settings.runs_until
+    return home in experiments and (settings.include_deleted or not deleted) and not early and not late
+
+
+async def _found_model(pair: Pair, model_id: SourceId) -> LoggedModel | None:
     try:
-        found[model_id] = (await get_logged_model(pair.source, model_id)).info.experiment_id
+        return await get_logged_model(pair.source, model_id)
     except NotFound:
-        return
+        return None

@@ -12,12 +12,12 @@ import msgspec
 from bulkexim.artifacts.copier import Copier
 from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.client import Repeat
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.ids import DIGEST_TAG, MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories
-from bulkexim.kinds.run_translation import Known, translated, writes
+from bulkexim.kinds.run_translation import DELETED, Known, translated, writes
 from bulkexim.kinds.run_values import (
     ENDED,
     EXPERIMENTS_AT_ONCE,
@@ -196,7 +196,8 @@ class RunKind(Kind[Run, RunPlan]):
         tags = [*plan.late_tags, *own]
         if existing is not None:
             mark = marker(self._pair.source.identity, self.name, draft.id)
-            tags = [*plan.create_tags, *tags, *marks(mark, draft.digest)]
+            content = row.digest if _changed(draft, row) else draft.digest
+            tags = [*plan.create_tags, *tags, *marks(mark, content)]
             await self._rename(dst_id, plan.run, existing)
             for key in gone_tags(row.written, tags, existing.data.tags):
                 await self._pair.destination.send("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
@@ -266,6 +267,9 @@ class RunKind(Kind[Run, RunPlan]):
             await destination.send(
                 "POST", "runs/update", {key: value for key, value in body.items() if value is not None}
             )
+        if _changed(draft, row):
+            body = {"run_id": row.dst_id, "key": DIGEST_TAG, "value": draft.digest}
+            await destination.send("POST", "runs/set-tag", body)
         if draft.value.run.deleted and not draft.value.in_deleted_experiment:
             await destination.send("POST", "runs/delete", {"run_id": row.dst_id})
 
@@ -281,9 +285,15 @@ class RunKind(Kind[Run, RunPlan]):
         src_id = SourceId(tag_value(run.data.tags, SOURCE_TAG))
         if run.tag(MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
             return None
-        sealed = run.info.status in ENDED
-        content = run.tag("bulkexim.digest") if sealed else ""
-        return Recovered(src_id, run.info.run_name, DestinationId(run.info.run_id), run.info.artifact_uri, content)
+        content = run.tag(DIGEST_TAG)
+        sealed = run.info.status in ENDED and content.endswith(DELETED) == run.deleted
+        return Recovered(
+            src_id,
+            run.info.run_name,
+            DestinationId(run.info.run_id),
+            run.info.artifact_uri,
+            content if sealed else "",
+        )
 
     async def estimate(self, drafts: Sequence[Draft[RunPlan]]) -> Estimate:
         latest = {draft.id: draft.value.run.data.metrics for draft in drafts}
@@ -296,6 +306,11 @@ class RunKind(Kind[Run, RunPlan]):
             if self._pair.settings.artifacts and await self._folders.may_have_artifacts(run):
                 estimate = estimate.plus(await count_files(self._pair, Root(run.info.artifact_uri, run_id=draft.id)))
         return estimate.plus(Estimate(self._folders.listings - listings))
+
+
+def _changed(draft: Draft[RunPlan], row: Row) -> bool:
+    """Return whether the run was sealed before with other content: then it bears the new digest only at the end."""
+    return row.digest not in ("", draft.digest)
 
 
 def _placed(run: Run) -> Placed:

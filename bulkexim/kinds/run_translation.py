@@ -24,6 +24,9 @@ from bulkexim.ledger.schema import Row
 
 Rows = Mapping[SourceId, Row]
 
+#: Ends the digest of a deleted run: one that bears it and is not deleted was left before its seal was whole.
+DELETED = "-deleted"
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -43,10 +46,11 @@ def translated(run: Run, known: Known, *, final: bool, artifacts: bool) -> Draft
     if not info.run_name:
         remarks.append(Remark("empty run name", "the destination made one up"))
     outputs, lost = _mapped(run, known.models)
-    if lost:
-        kept["model_outputs"] = " ".join(lost)[:TAG_LIMIT]
-        remarks.append(Remark("logged model output not there", ", ".join(lost)))
     late, waits = _parent(run, known.parents, final=final)
+    if lost:
+        # Not with the create call: a run may be created before the logged models that it wrote.
+        late += provenance({"model_outputs": " ".join(lost)[:TAG_LIMIT]})
+        remarks.append(Remark("logged model output not there", ", ".join(lost)))
     if final and run.tag(PARENT_TAG) and not any(tag.key == PARENT_TAG for tag in late):
         remarks.append(Remark("parent run not there", f"{run.tag(PARENT_TAG)}, kept as a tag"))
     experiment = known.experiments.get(info.experiment_id)
@@ -62,7 +66,8 @@ def translated(run: Run, known: Known, *, final: bool, artifacts: bool) -> Draft
         id=info.run_id,
         name=info.run_name,
         value=plan,
-        digest=content_digest(info, run.data, run.inputs, outputs, plan.create_tags, late, artifacts),
+        digest=content_digest(info, run.data, run.inputs, outputs, plan.create_tags, late, artifacts)
+        + DELETED * run.deleted,
         src_location=info.artifact_uri,
         waits=waits,
         growing=info.status not in ENDED,

@@ -13,6 +13,7 @@ from bulkexim.kinds.base import Remark
 #: Longest values that MLflow stores; longer ones are cut without a word (``mlflow.utils.validation``).
 PARAM_LIMIT = 6000
 TAG_LIMIT = 8000
+KEY_LIMIT = 250
 
 
 class Tag(msgspec.Struct, frozen=True):
@@ -74,8 +75,13 @@ def kept_whole(what: str, key: str, value: str, limit: int) -> tuple[list[Tag], 
     if len(value) <= limit:
         return [], []
     pieces = [value[start : start + TAG_LIMIT] for start in range(0, len(value), TAG_LIMIT)]
-    tags = [Tag(f"{PREFIX}long.{what}.{number}.{key}"[:250], piece) for number, piece in enumerate(pieces)]
+    tags = [Tag(_fitting(f"{PREFIX}long.{what}.{number}.{key}"), piece) for number, piece in enumerate(pieces)]
     return tags, [Remark(f"{what} longer than {limit}", f"{key}: whole value in tags {PREFIX}long.{what}.*")]
+
+
+def _fitting(key: str) -> str:
+    """Return a tag key that MLflow takes; a long one ends in its digest, so that no two become one."""
+    return key if len(key) <= KEY_LIMIT else f"{key[: KEY_LIMIT - 33]}.{digest(key.encode())}"
 
 
 def as_dicts(tags: Sequence[Tag]) -> list[dict[str, str]]:

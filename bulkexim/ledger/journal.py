@@ -56,6 +56,25 @@ class Journal(Queries):
                 )
         self._commit([_Change([(_SET, ("source", source)), (_SET, ("destination", destination))])])
 
+    def begin(self) -> None:
+        """Note that a run is under way.
+
+        Where the last one did not end in order, its last changes may be gone with the end of the file's log: then the
+        destination is asked again what is there.
+        """
+        if "under way" in self.setup():
+            self._commit([_Change([("delete from setup where key like 'recovered %'", ())])])
+        self._commit([_Change([(_SET, ("under way", "yes"))])])
+        try:
+            self._writing.execute("pragma wal_checkpoint(truncate)").fetchall()
+        except sqlite3.Error as error:
+            raise trouble(self.path, error) from error
+
+    async def end(self) -> None:
+        """Note that the run ended in order."""
+        with anyio.CancelScope(shield=True):
+            await self._write([("delete from setup where key = 'under way'", ())])
+
     async def recovered(self, kind: str) -> None:
         """Note that every object of a kind that was at the destination before is in the ledger."""
         await self._write([(_SET, (f"recovered {kind}", "yes"))])
@@ -205,7 +224,11 @@ async def journal(work_dir: Path) -> AsyncIterator[Journal]:
     path = work_dir / LEDGER_NAME
     writing = await to_thread.run_sync(connect, path)
     async with _at_work(Journal(path, writing, connect(path, read_only=True))) as ledger:
-        yield ledger
+        ledger.begin()
+        try:
+            yield ledger
+        finally:
+            await ledger.end()
 
 
 @asynccontextmanager
@@ -219,6 +242,16 @@ async def rehearsal(work_dir: Path) -> AsyncIterator[Journal]:
     memory.executescript(TABLES)
     memory.execute(*STAMP)
     async with _at_work(Journal(path, memory, memory)) as ledger:
+        yield ledger
+
+
+@asynccontextmanager
+async def blank() -> AsyncIterator[Journal]:
+    """Open an empty ledger that knows nothing of any migration and is gone when it is closed."""
+    # SQLite keeps a database without a name in memory, and what is too much for that in a file without a name.
+    store = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+    store.executescript(TABLES)
+    async with _at_work(Journal(Path(LEDGER_NAME), store, store)) as ledger:
         yield ledger
 
 

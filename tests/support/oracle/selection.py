@@ -7,7 +7,7 @@ from tests.support.oracle.locations import Locations
 from tests.support.oracle.snapshot import Snapshot
 
 DEFAULT = "0"
-"""The id of the experiment that every server has."""
+"""The id of the experiment that every server has (a workspace may be without)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def select(source: Snapshot, include_deleted: bool) -> Selection:
     }
     experiments = {experiment for experiment in source.experiments if kept(experiment, True)}
     return Selection(
-        frozenset(experiments | {DEFAULT} | set(runs.values()) | set(models.values())),
+        frozenset(experiments | (source.experiments.keys() & {DEFAULT}) | set(runs.values()) | set(models.values())),
         {run_id: run_id for run_id in runs},
         {model_id: model_id for model_id in models},
     )

@@ -1,0 +1,114 @@
+"""Metric histories of two runs: a digest of each key, and the very points where the digests differ.
+
+A digest does not depend on the order of the points, so histories of any length pass through in pieces.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+from bulkexim.ends.server import Server
+from bulkexim.ids import DestinationId, SourceId
+from bulkexim.kinds.history import Histories, Point, history
+
+#: Points of one key that are looked at one by one when its digests differ.
+LOOKED_AT = 100_000
+#: Of these, so many are named.
+NAMED = 20
+
+
+@dataclass(slots=True)
+class Summary:
+    """How many points a key has, and the sum of their digests."""
+
+    points: int = 0
+    total: int = 0
+
+    def add(self, point: Point) -> None:
+        """Take one point."""
+        self.points += 1
+        data = f"{point.step} {point.timestamp} {number(point.value)}".encode()
+        self.total += int.from_bytes(blake2b(data, digest_size=16).digest(), "big")
+
+    def __str__(self) -> str:
+        return f"{self.points:,} points with the digest {self.total % 2**64:016x}"
+
+
+class MetricSides(NamedTuple):
+    """The keys that differ, at either side."""
+
+    expected: Mapping[str, object]
+    found: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricReader:
+    """Reads the histories of a window of runs at both ends."""
+
+    source: Server
+    destination: Server
+    expected: Histories
+    found: Histories
+
+    async def sides(self, run_id: SourceId, dst_id: DestinationId) -> MetricSides:
+        """Return the keys whose histories differ, with the points that do.
+
+        :raises ObjectError: a history cannot be read
+        """
+        wanted = await _summaries(self.expected.of(run_id))
+        there = await _summaries(self.found.of(SourceId(dst_id)))
+        expected: dict[str, object] = {}
+        found: dict[str, object] = {}
+        for key in sorted(wanted.keys() | there.keys()):
+            one, other = wanted.get(key), there.get(key)
+            if one == other:
+                continue
+            if one and other and max(one.points, other.points) <= LOOKED_AT:
+                expected[key], found[key] = await self._points(run_id, dst_id, key)
+            else:
+                expected |= {key: str(one)} if one else {}
+                found |= {key: str(other)} if other else {}
+        return MetricSides(expected, found)
+
+    async def _points(self, run_id: SourceId, dst_id: DestinationId, key: str) -> tuple[dict[str, str], dict[str, str]]:
+        # As sets: a store of files may hold a point twice, a database cannot.
+        wanted = {point async for page in history(self.source, run_id, key) for point in map(_canonical, page)}
+        there = {
+            point async for page in history(self.destination, SourceId(dst_id), key) for point in map(_canonical, page)
+        }
+        return _named(wanted - there), _named(there - wanted)
+
+
+async def _summaries(pieces: AsyncIterator[Sequence[Point]]) -> dict[str, Summary]:
+    found: dict[str, Summary] = {}
+    async for piece in pieces:
+        for point in piece:
+            found.setdefault(point.key, Summary()).add(point)
+    return found
+
+
+def _canonical(point: Point) -> tuple[int, int, str]:
+    return point.step, point.timestamp, number(point.value)
+
+
+def _named(points: set[tuple[int, int, str]]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for step, timestamp, value in sorted(points)[:NAMED]:
+        label = f"step {step}, time {timestamp}"
+        named[label] = f"{named[label]} and {value}" if label in named else value
+    if len(points) > NAMED:
+        named["and"] = f"{len(points) - NAMED:,} more points"
+    return named
+
+
+def number(value: float | str) -> str:
+    """Return a metric value as it is compared: a database keeps an infinity as its largest number, and no sign of 0."""
+    plain = float(value)
+    if math.isinf(plain):
+        plain = math.copysign(sys.float_info.max, plain)
+    return repr(plain + 0.0)

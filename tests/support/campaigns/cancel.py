@@ -1,0 +1,74 @@
+"""F5: requests are cancelled at any moment; no connection and no place at the server is lost by it."""
+
+import time
+from dataclasses import dataclass
+from random import Random
+
+import anyio
+
+from bulkexim.config import Endpoint
+from bulkexim.ends.server import Nothing, Server, connected
+from bulkexim.errors import BulkeximError
+from bulkexim.http.transport import AiohttpTransport
+from bulkexim.tasks import together
+from tests.support.faults import Fault, Faults, Mix, proxied
+
+CALLERS = 24
+LONGEST = 0.03
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What was left after requests were cancelled."""
+
+    calls: int
+    cancelled: int
+    leaked: int
+    """Connections that nobody uses and nobody gave back."""
+    stuck: int
+    """Places at the server that nobody uses and nobody gave back."""
+    later: int
+    later_failed: int
+    seconds: float
+
+
+async def cancel(url: str, *, calls: int, seconds: float, later: int, seed: int = 1) -> Cancelled:
+    """F5: cancel requests at random moments, for so many calls and seconds at least; then make ``later`` calls."""
+    began = time.monotonic()
+    chance = Random(seed)
+    made = cancelled = failed = 0
+    transport = AiohttpTransport()
+    faults = Faults(Mix(seed, {Fault.DRIP: 50}))
+    async with (
+        proxied(url, faults) as proxy,
+        connected(Endpoint(uri=proxy.url), "source", transport=transport) as server,
+    ):
+
+        async def caller() -> None:
+            nonlocal made, cancelled
+            while made < calls or time.monotonic() - began < seconds:
+                made += 1
+                with anyio.move_on_after(chance.random() * LONGEST) as scope:
+                    await _call(server)
+                cancelled += scope.cancelled_caught
+
+        async with together() as tasks:
+            for _ in range(CALLERS):
+                tasks.start_soon(caller)
+        leaked, stuck = _in_use(server, transport)
+        for _ in range(later):
+            try:
+                await _call(server)
+            except BulkeximError:
+                failed += 1
+    return Cancelled(made, cancelled, leaked, stuck, later, failed, round(time.monotonic() - began, 1))
+
+
+async def _call(server: Server) -> None:
+    await server.post("experiments/search", {"max_results": 10}, Nothing)
+
+
+def _in_use(server: Server, transport: AiohttpTransport) -> tuple[int, int]:
+    session, slots = transport._session, server.client.limiter._slots
+    assert session is not None and session.connector is not None and slots is not None
+    return len(session.connector._acquired), int(slots.borrowed_tokens)

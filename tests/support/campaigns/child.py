@@ -1,0 +1,60 @@
+"""Migrates in processes that may be killed: imports bulkexim once and forks a migrator for each order.
+
+Run as a module. Each line of stdin is an order (JSON): ``source``, ``destination`` and ``workspace`` name the ends,
+``settings`` are those of bulkexim, ``result`` is the file for what came out, ``file_limit`` the bytes that a file may
+have. The answers on stdout are two lines: the process id, and how the process ended.
+"""
+
+import json
+import os
+import resource
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from bulkexim import Endpoint, Settings, migrate
+from bulkexim.errors import BulkeximError
+
+
+def main() -> None:
+    """Carries out orders until stdin closes, one after the other."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _migrate(order)
+            os._exit(0)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _migrate(order: dict[str, Any]) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    if order["file_limit"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_limit"], order["file_limit"]))
+    result = {"exit_code": 0, "failed": 0, "moved": 0, "error": "", "requests": {}}
+    try:
+        report = anyio.run(_run, order)
+    except BulkeximError as error:
+        result |= {"exit_code": error.exit_code, "error": f"{type(error).__name__}: {error}"}
+    except BaseException:  # noqa: BLE001 - whatever it was, the campaign tells it
+        result |= {"exit_code": 1, "error": traceback.format_exc()}
+    else:
+        result |= {"exit_code": report.exit_code, "failed": report.failed, "requests": report.requests}
+        result["moved"] = sum(kind.moved for kind in report.kinds)
+        result["error"] = "\n".join(f"{one.kind} {one.name}: {one.error}" for one in report.failures)
+    Path(order["result"]).write_text(json.dumps(result))
+
+
+async def _run(order: dict[str, Any]) -> Any:
+    destination = Endpoint(uri=order["destination"], workspace=order["workspace"], concurrency=order["concurrency"])
+    settings = Settings(work_dir=Path(order["work_dir"]), include_deleted=order["include_deleted"], **order["settings"])
+    return await migrate(order["source"], destination, settings)
+
+
+if __name__ == "__main__":
+    main()

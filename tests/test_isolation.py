@@ -1,0 +1,103 @@
+"""One bad object fails alone: it is named with its cause, its neighbours arrive, and a repaired source completes it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Metric
+
+from bulkexim import Report
+from tests.support.migrating import migrated
+from tests.support.oracle import compare, read
+from tests.support.servers import Servers
+from tests.support.tenant.builder import START, Builder
+
+RUNS = 8
+
+
+class Fragile:
+    """A small source that a test may break and repair, and an empty destination."""
+
+    def __init__(self, servers: Servers, folder: Path) -> None:
+        self.source, self.destination = servers.start(), servers.start()
+        self.work_dir = folder / "work"
+        self.build = Builder(self.source.url, folder)
+        self.build.experiment("plain", "fragile")
+        for number in range(RUNS):
+            run_id = self.build.run(f"run {number}", start=START + number)
+            self.build.client.log_batch(run_id, [Metric("loss", number, START, 0)])
+            self.build.put(f"run {number}", "model/weights.bin", b"weights")
+        for name in ("good", "of the bad run"):
+            self.build.client.create_registered_model(name)
+            run_id = self.build.runs["run 3" if "bad" in name else "run 4"]
+            self.build.client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+
+    def sql(self, statement: str, *values: object) -> None:
+        with closing(sqlite3.connect(self.source.database)) as database, database:
+            database.execute(statement, values)
+
+    def migrated(self) -> Report:
+        return migrated(self.source, self.destination, self.work_dir)
+
+    def complete(self) -> None:
+        """Moves again, and finds nothing missing."""
+        report = self.migrated()
+        assert (report.failures, report.exit_code) == ((), 0)
+        assert compare(self.source.url, self.destination.url) == []
+
+
+@pytest.fixture
+def fragile(servers: Servers, tmp_path: Path) -> Fragile:
+    return Fragile(servers, tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed_fails_its_run_alone(fragile: Fragile) -> None:
+    bad = fragile.build.runs["run 3"]
+    (file,) = fragile.source.artifacts.glob(f"*/{bad}/artifacts/model/weights.bin")
+    aside = file.rename(file.with_name("aside"))
+    file.symlink_to(file)
+
+    report = fragile.migrated()
+
+    (failure,) = [failure for failure in report.failures if failure.kind == "run"]
+    assert (failure.id, failure.name) == (bad, "run 3")
+    assert failure.cause
+    assert "source GET /api/2.0/mlflow-artifacts/artifacts" in failure.error
+    after = read(fragile.destination.url)
+    sealed = [run for run in after.runs.values() if run.info.status == "FINISHED"]
+    assert len(sealed) == RUNS - 1
+    assert ("good", 1) in after.versions
+    assert report.exit_code in (3, 5)
+
+    file.unlink()
+    aside.rename(file)
+    fragile.complete()
+
+
+def test_a_run_that_the_server_cannot_show_fails_alone(fragile: Fragile) -> None:
+    bad = fragile.build.runs["run 3"]
+    fragile.sql("update metrics set timestamp = 'broken' where run_uuid = ?", bad)
+    report = fragile.migrated()
+    assert [failure.id for failure in report.failures if failure.kind == "run"] == [bad]
+    assert len(report.failures) == 1
+    fragile.sql("update metrics set timestamp = ? where run_uuid = ?", START, bad)
+    fragile.complete()
+
+
+def test_a_version_that_cannot_be_registered_stops_its_own_model_only(fragile: Fragile) -> None:
+    client = fragile.build.client
+    for name in ("good", "of the bad run"):
+        client.create_model_version(name, "s3://bucket/x")
+    update = "update model_versions set source = ? where name = 'of the bad run' and version = 1"
+    fragile.sql(update, "s3://bucket/../x")
+    report = fragile.migrated()
+    assert [failure.id for failure in report.failures if failure.kind == "model_version"] == [
+        "of the bad run/1",
+        "of the bad run/2",
+    ]
+    assert report.exit_code == 3
+    after = read(fragile.destination.url)
+    assert sorted(after.versions) == [("good", 1), ("good", 2)]
+    fragile.sql(update, f"runs:/{fragile.build.runs['run 3']}/model")
+    fragile.complete()

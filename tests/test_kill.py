@@ -1,0 +1,39 @@
+"""The migrating process is killed, its ledger harmed: the next run loses nothing and doubles nothing.
+
+Slices with fixed seeds of the campaigns that ``python -m bench.campaigns`` runs in full.
+"""
+
+import anyio
+import pytest
+
+from tests.support.campaigns.ground import Ground, prepare
+from tests.support.campaigns.kill import kill_everywhere, kill_in_chains
+from tests.support.campaigns.ledger import harm_ledgers
+from tests.support.campaigns.tenant import build_linked
+from tests.support.servers import Servers
+
+
+@pytest.fixture(scope="module")
+def ground(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """A tenant with every link between kinds, and a destination with room for many trials."""
+    source = servers.start()
+    build_linked(source.url)
+    return prepare(servers, source, tmp_path_factory.mktemp("trials"))
+
+
+def test_a_kill_at_any_request_loses_and_doubles_nothing(ground: Ground) -> None:
+    killed = anyio.run(lambda: kill_everywhere(ground, first=9, step=29))
+    assert (killed.unfinished, killed.differences, killed.doubled) == ((), (), ())
+    assert killed.kills >= 9
+
+
+def test_a_chain_of_kills_loses_and_doubles_nothing(ground: Ground) -> None:
+    killed = anyio.run(lambda: kill_in_chains(ground, seed=3, chains=1, length=6))
+    assert (killed.unfinished, killed.differences, killed.doubled) == ((), (), ())
+    assert killed.kills >= 2
+
+
+def test_a_harmed_ledger_is_rebuilt_or_refused_in_a_sentence(ground: Ground) -> None:
+    harmed = anyio.run(lambda: harm_ledgers(ground, cuts=4, limits=1))
+    assert (harmed.unclear, harmed.differences, harmed.doubled) == ((), (), ())
+    assert harmed.rebuilt + harmed.stopped == harmed.trials
