@@ -6,17 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bulkexim.config import Endpoint, Settings
+    from bulkexim.config import Endpoint, Level, Settings
     from bulkexim.engine.migration import migrate
     from bulkexim.engine.report import Report
+    from bulkexim.engine.verification import Verification
+    from bulkexim.engine.verify import verify
 
-__all__ = ["Endpoint", "Report", "Settings", "migrate"]
+__all__ = ["Endpoint", "Level", "Report", "Settings", "Verification", "migrate", "verify"]
 
 _HOMES = {
     "Endpoint": "bulkexim.config",
+    "Level": "bulkexim.config",
     "Report": "bulkexim.engine.report",
     "Settings": "bulkexim.config",
+    "Verification": "bulkexim.engine.verification",
     "migrate": "bulkexim.engine.migration",
+    "verify": "bulkexim.engine.verify",
 }
 
 

@@ -3,13 +3,16 @@
 Slices with fixed seeds of the campaigns that ``python -m bench.campaigns`` runs in full.
 """
 
+from dataclasses import dataclass, replace
+
 import anyio
 import pytest
 
-from tests.support.campaigns.ground import Ground, prepare
+from tests.support.campaigns.ground import Ground, prepare, single
 from tests.support.campaigns.kill import kill_everywhere, kill_in_chains
 from tests.support.campaigns.ledger import harm_ledgers
 from tests.support.campaigns.tenant import build_linked
+from tests.support.faults import Asked, Fault
 from tests.support.servers import Servers
 
 
@@ -37,3 +40,34 @@ def test_a_harmed_ledger_is_rebuilt_or_refused_in_a_sentence(ground: Ground) -> 
     harmed = anyio.run(lambda: harm_ledgers(ground, cuts=4, limits=1))
     assert (harmed.unclear, harmed.differences, harmed.doubled) == ((), (), ())
     assert harmed.rebuilt + harmed.stopped == harmed.trials
+
+
+def test_a_run_that_only_a_version_refers_to_is_completed_after_a_kill(ground: Ground) -> None:
+    """It is deleted, so that no selection brings it: the next run has to see that it was begun."""
+    active = replace(ground, include_deleted=False)
+
+    async def trials() -> list[str]:
+        async with single(active, "quiet") as one:
+            assert (await one.run()).exit_code == 0
+            creates = sum(_creates_run(entry.asked) for entry in one.faults.log)
+        async with single(active, "referred") as one:
+            assert (await one.run(_Create(creates))).killed
+            assert (await one.run()).exit_code == 0
+            return await one.differences()
+
+    assert anyio.run(trials) == []
+
+
+@dataclass
+class _Create:
+    """Kills the client when so many runs were created."""
+
+    left: int
+
+    def __call__(self, asked: Asked) -> Fault:
+        self.left -= _creates_run(asked)
+        return Fault.KILL_AFTER if self.left == 0 and _creates_run(asked) else Fault.PASS
+
+
+def _creates_run(asked: Asked) -> bool:
+    return asked.end == "destination" and asked.path.endswith("runs/create")

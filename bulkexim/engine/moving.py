@@ -89,7 +89,7 @@ class Pass:
         await self.pair.ledger.phase(self.kind.name, self.listed[self.kind.name], total)
 
     async def _round(self, pages: AsyncIterator[Sequence[Any]]) -> None:
-        async with lanes(self._move) as open_lanes, _ahead(pages) as ready:
+        async with _ahead(pages) as ready, lanes(self._move) as open_lanes:
             async for values in ready:
                 drafts = await self._select(values)
                 for start in range(0, len(drafts), self.kind.window):
@@ -301,19 +301,28 @@ class _Reading:
 async def _ahead(pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[AsyncIterable[Sequence[Any]]]:
     """Give pages, the next being read while the last is worked on.
 
-    (No generator: it would be left open, with its task in it, when the work on a page fails.)
+    A listing that fails ends the pages; the failure is raised when the work on those before it is done. (No generator:
+    it would be left open, with its task in it, when the work on a page fails.)
     """
     send, receive = anyio.create_memory_object_stream[Sequence[Any]](PAGES_AHEAD)
+    failures: list[CallError] = []
 
     async def read() -> None:
         async with send:
-            async for page in pages:
-                await send.send(page)
+            try:
+                async for page in pages:
+                    await send.send(page)
+            except CallError as error:
+                failures.append(error)
+            except anyio.BrokenResourceError:
+                pass  # The work on a page failed, and nobody wants the next one.
 
     async with together() as tasks:
         tasks.start_soon(read)
         async with receive:
             yield receive
+    if failures:
+        raise failures[0]
 
 
 async def _one_page(values: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:

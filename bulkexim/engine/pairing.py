@@ -88,12 +88,11 @@ class Pairing:
             if found.stranger and home is not None and found.home in home.selected & home.own:
                 self._extra(kind, found.id, found.name, "not from this source")
         await self._adopt(kind, known, page)
-        for found in page:
-            if found.own:
-                known.own.add(found.id)
-            if found.src_id is not None and self._expected(known, found):
-                known.held.add(found.id)
-                known.unmet.add(found.src_id)
+        ours = [found for found in page if found.src_id is not None and self._expected(known, found)]
+        known.unmet |= {found.src_id for found in ours if found.src_id is not None}
+        if known.comparison.kind.container:
+            known.own |= {found.id for found in page if found.own}
+            known.held |= {found.id for found in ours}
 
     def _expected(self, known: _Known, found: Present) -> bool:
         """Return whether the source object of ``found`` should be met, unless it is gone."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
+
+import anyio
 
 from bulkexim.ends.server import Server
 from bulkexim.ids import DestinationId, SourceId
@@ -54,6 +56,8 @@ class MetricReader:
     destination: Server
     expected: Histories
     found: Histories
+    #: Points are looked at for one key at a time, for they are held in memory.
+    looking: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def sides(self, run_id: SourceId, dst_id: DestinationId) -> MetricSides:
         """Return the keys whose histories differ, with the points that do.
@@ -69,7 +73,8 @@ class MetricReader:
             if one == other:
                 continue
             if one and other and max(one.points, other.points) <= LOOKED_AT:
-                expected[key], found[key] = await self._points(run_id, dst_id, key)
+                async with self.looking:
+                    expected[key], found[key] = await self._points(run_id, dst_id, key)
             else:
                 expected |= {key: str(one)} if one else {}
                 found |= {key: str(other)} if other else {}
