@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,7 +13,17 @@ import httpx
 import msgspec
 
 from bulkexim.config import Endpoint
-from bulkexim.errors import BadReply, CallError, FatalError, Lost, NoSuchEndpoint, NotSent, Refused, TemporaryTrouble
+from bulkexim.errors import (
+    BadReply,
+    CallError,
+    FatalError,
+    Lost,
+    NoSuchEndpoint,
+    NotFound,
+    NotSent,
+    Refused,
+    TemporaryTrouble,
+)
 from bulkexim.http import auth
 from bulkexim.http.client import Client, Params, Patience, Repeat
 from bulkexim.http.limiter import Limiter
@@ -52,6 +62,11 @@ class Capabilities:
     def logged_models(self) -> bool:
         """Whether logged models, run outputs and links between metrics and models exist."""
         return self.version >= (3, 0)
+
+    @property
+    def searches_outputs(self) -> bool:
+        """Whether a search of runs shows the logged models that they wrote."""
+        return self.version >= (3, 6)
 
     @property
     def paged_history(self) -> bool:
@@ -108,6 +123,11 @@ class Server:
     async def send(self, method: str, path: str, body: Any, repeat: Repeat = Repeat.SAFE) -> None:
         """Make a call whose reply holds nothing of interest."""
         await self.client.call(method, _route(path), Nothing, body=body, repeat=repeat)
+
+    async def remove(self, method: str, path: str, body: Any) -> None:
+        """Make a call that ends something; not found means that an earlier one, whose reply was lost, ended it."""
+        with suppress(NotFound):
+            await self.send(method, path, body)
 
     async def search(
         self, path: str, body: Mapping[str, Any], reply: type[Page], token: Callable[[Page], str | None]

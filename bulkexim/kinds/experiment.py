@@ -158,7 +158,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         removable = self._pair.destination.capabilities.removes_experiment_tags
         for key in gone_tags(row.written, draft.value.tags, existing.tags) if removable else ():
             body = {"experiment_id": row.dst_id, "key": key}
-            await self._pair.destination.send("POST", "experiments/delete-experiment-tag", body)
+            await self._pair.destination.remove("POST", "experiments/delete-experiment-tag", body)
         if existing.name != draft.name:
             body = {"experiment_id": row.dst_id, "new_name": draft.name}
             await self._pair.destination.send("POST", "experiments/update", body)
@@ -175,14 +175,14 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         if not draft.value.deleted or row.dst_id is None:
             return
         existing = await experiment(self._pair.destination, row.dst_id)
-        if tag_value(existing.tags, SOURCE_TAG) != draft.id or existing.name == "Default":
+        if not tag_value(existing.tags, CREATED_TAG):
             raise ObjectError(
                 "not ours to delete",
                 f"Experiment {draft.name!r} is deleted at the source, but the destination had one of that name before.",
                 "Give it another name with --experiment-rename-file.",
             )
         if not existing.deleted:
-            await self._pair.destination.send("POST", "experiments/delete", {"experiment_id": row.dst_id})
+            await self._pair.destination.remove("POST", "experiments/delete", {"experiment_id": row.dst_id})
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         query = f"tags.`{MARKER_TAG}` LIKE '%'"
@@ -213,7 +213,7 @@ async def reopened(pair: Pair, rows: Sequence[Row]) -> None:
 
 async def restore(server: Server, experiment_id: DestinationId) -> None:
     """Take an experiment out of the bin (``experiments/restore``; all its runs become active)."""
-    await server.send("POST", "experiments/restore", {"experiment_id": experiment_id})
+    await server.remove("POST", "experiments/restore", {"experiment_id": experiment_id})
 
 
 def _placed(found: Experiment) -> Placed:

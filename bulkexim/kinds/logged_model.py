@@ -270,7 +270,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         tags = as_dicts([*plan.tags, *marks(mark, draft.digest)])
         await destination.send("PATCH", f"logged-models/{row.dst_id}/tags", {"model_id": row.dst_id, "tags": tags})
         for key in gone_tags(row.written, plan.tags, existing.info.tags):
-            await destination.send("DELETE", f"logged-models/{row.dst_id}/tags/{quote(key, safe='')}", None)
+            await destination.remove("DELETE", f"logged-models/{row.dst_id}/tags/{quote(key, safe='')}", None)
         held = {param.key for param in existing.data.params}
         missing = [param for param in plan.model.data.params if param.key not in held]
         if missing:
@@ -285,7 +285,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         if status in (READY, FAILED):
             await self._pair.destination.send("PATCH", path, {"model_id": row.dst_id, "status": status})
         if draft.value.model.deleted:
-            await self._pair.destination.send("DELETE", path, None)
+            await self._pair.destination.remove("DELETE", path, None)
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         known = await self._pair.ledger.placed(ExperimentKind.name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
 
-from bulkexim.errors import CallError, NotFound, ObjectError
+from bulkexim.errors import CallError, ObjectError
 from bulkexim.http.client import Repeat
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
@@ -179,8 +178,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             self._gaps[model].discard(number)
 
     async def _delete(self, model: str, version: str) -> None:
-        with suppress(NotFound):  # An earlier call, whose reply was lost, may have deleted it.
-            await self._pair.destination.send("DELETE", "model-versions/delete", {"name": model, "version": version})
+        await self._pair.destination.remove("DELETE", "model-versions/delete", {"name": model, "version": version})
 
     async def fill(self, draft: Draft[VersionPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
         version = draft.value.version
@@ -219,7 +217,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
                 await destination.send("POST", "model-versions/set-tag", body)
         for key in gone_tags(row.written, draft.value.tags, existing.tags):
             body = {"name": model, "version": number, "key": key}
-            await destination.send("DELETE", "model-versions/delete-tag", body)
+            await destination.remove("DELETE", "model-versions/delete-tag", body)
         return existing.current_stage
 
     async def seal(self, draft: Draft[VersionPlan], row: Row) -> None:

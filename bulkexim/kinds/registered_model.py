@@ -156,7 +156,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
                     "POST", "registered-models/set-tag", {"name": name, "key": tag.key, "value": tag.value}
                 )
         for key in gone_tags(row.written, draft.value.tags, existing.tags):
-            await destination.send("DELETE", "registered-models/delete-tag", {"name": name, "key": key})
+            await destination.remove("DELETE", "registered-models/delete-tag", {"name": name, "key": key})
         return Filled()
 
     async def seal(self, draft: Draft[RegisteredModel], row: Row) -> None:
@@ -167,7 +167,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         for key in gone(row.written, (ALIAS + alias.alias for alias in draft.value.aliases)):
             if key.startswith(ALIAS):
                 body = {"name": name, "alias": key.removeprefix(ALIAS)}
-                await destination.send("DELETE", "registered-models/alias", body)
+                await destination.remove("DELETE", "registered-models/alias", body)
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         async for page in registered_models(self._pair.destination, f"tags.`{MARKER_TAG}` LIKE '%'"):

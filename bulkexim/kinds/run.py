@@ -87,12 +87,18 @@ class RunKind(Kind[Run, RunPlan]):
     async def pages(self) -> AsyncIterator[Sequence[Run]]:
         if self._only is not None:
             async for page in runs_by_id(self._pair.source, self._experiments, self._only):
-                yield page
+                yield await self._with_outputs(page)
             return
         for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
             chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]
             async for page in search_runs(self._pair.source, chunk, self._view, self._query):
-                yield page
+                yield await self._with_outputs(page)
+
+    async def _with_outputs(self, page: Sequence[Run]) -> Sequence[Run]:
+        """Return runs with the logged models that they wrote, which an older server shows for one run at a time."""
+        if not self._with_models or self._pair.source.capabilities.searches_outputs:
+            return page
+        return [await get_run(self._pair.source, run.info.run_id) for run in page]
 
     @property
     def _view(self) -> str:
@@ -200,7 +206,7 @@ class RunKind(Kind[Run, RunPlan]):
             tags = [*plan.create_tags, *tags, *marks(mark, content)]
             await self._rename(dst_id, plan.run, existing)
             for key in gone_tags(row.written, tags, existing.data.tags):
-                await self._pair.destination.send("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
+                await self._pair.destination.remove("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
             tags = [tag for tag in tags if tag.key != NAME_TAG and tag not in existing.data.tags]
         long_params = [param for param in plan.run.data.params if len(param.value) > PARAM_LIMIT]
         cut = {param.key for param in long_params}

@@ -92,13 +92,14 @@ def _tags(run: Run) -> tuple[list[Tag], list[Remark]]:
     tags: list[Tag] = []
     remarks: list[Remark] = []
     for tag in users_tags(run.data.tags):
-        if tag.key in (PARENT_TAG, *OWN_ID_TAGS):
+        if tag.key == PARENT_TAG or (tag.key in OWN_ID_TAGS and len(tag.value) <= TAG_LIMIT):
             continue
         if tag.key == NAME_TAG and tag.value != run.info.run_name:
             remarks.append(Remark("two run names", f"tag {NAME_TAG} = {tag.value!r}; the run's own name was kept"))
             continue
         extra, remark = kept_whole("tag", tag.key, tag.value, TAG_LIMIT)
-        tags += [Tag(tag.key, tag.value[:TAG_LIMIT]), *extra]
+        # Half of a tag that holds JSON helps nobody; of a text, it does.
+        tags += extra if tag.key in OWN_ID_TAGS else [Tag(tag.key, tag.value[:TAG_LIMIT]), *extra]
         remarks += remark
     for param in run.data.params:
         extra, remark = kept_whole("param", param.key, param.value, PARAM_LIMIT)
