@@ -353,8 +353,9 @@ def test_nothing_is_found_after_a_local_store_was_moved(
 ) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.chdir(tmp_path)
-    uri = address if "://" in address else str(tmp_path / address)
-    client = MlflowClient(uri, uri)
+    # MLflow keeps an engine for each address it ever saw, whatever folder a relative one meant then.
+    whole = f"sqlite:///{tmp_path}/mlflow.db" if "://" in address else str(tmp_path / address)
+    client = MlflowClient(whole, whole)
     experiment = client.create_experiment("kept", tags={"team": "tests"})
     run = client.create_run(experiment).info
     for value in (0.5, math.nan, math.inf, -math.inf, -0.0, 0.5):
@@ -365,5 +366,5 @@ def test_nothing_is_found_after_a_local_store_was_moved(
     client.create_registered_model("net")
     client.create_model_version("net", f"{run.artifact_uri}/model", run.run_id)
     server = fresh_server()
-    assert migrated(uri, server, tmp_path / "work").exit_code == 0
-    assert told(verified(uri, server, Level.FULL)) == []
+    assert migrated(address, server, tmp_path / "work").exit_code == 0
+    assert told(verified(address, server, Level.FULL)) == []

@@ -21,6 +21,10 @@ class Remark(NamedTuple):
     detail: str
 
 
+#: Of an object that the selection alone would not have brought.
+FOR_A_VERSION = Remark("moved because a version points to it", "the selection alone would not have brought it")
+
+
 @dataclass(frozen=True, slots=True)
 class Draft(Generic[P]):
     """One object of the source, translated to what should stand at the destination (``value``).

@@ -6,7 +6,7 @@ Their metrics are part of the metric stream of a run; the links are kept in the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from bulkexim.ends.server import Server
 from bulkexim.errors import NotFound, ObjectError, Refused
 from bulkexim.http.client import Repeat
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
 from bulkexim.kinds.run_values import search_runs
@@ -183,7 +183,10 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         ledger = self._pair.ledger
         experiments = await ledger.rows(ExperimentKind.name, {model.info.experiment_id for model in values})
         runs = await ledger.rows("run", {model.info.source_run_id for model in values if model.info.source_run_id})
-        return [self._draft(model, experiments, runs) for model in values]
+        drafts = [self._draft(model, experiments, runs) for model in values]
+        if self._only is None:
+            return drafts
+        return [replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) for draft in drafts]
 
     def _draft(
         self, model: LoggedModel, experiments: dict[SourceId, Row], runs: dict[SourceId, Row]

@@ -10,7 +10,7 @@ from typing import Any
 from bulkexim.artifacts.copier import Copier
 from bulkexim.errors import FatalError, NotFound, UsageError
 from bulkexim.ids import SourceId
-from bulkexim.kinds.base import Kind
+from bulkexim.kinds.base import FOR_A_VERSION, Kind
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments
 from bulkexim.kinds.logged_model import (
     EXPERIMENTS_AT_ONCE,
@@ -201,7 +201,8 @@ async def _unknown(met: Met, kind: str, ids: set[SourceId]) -> list[SourceId]:
 
 
 async def _complete(pair: Pair, kind: str, ids: set[SourceId]) -> Container[SourceId]:
-    rows = await pair.ledger.rows(kind, ids)
+    # What came for a version only is not in any listing, so it is looked at again here.
+    rows = await pair.ledger.rows(kind, ids - await pair.ledger.noted(kind, FOR_A_VERSION.what))
     return {one for one, row in rows.items() if row.state is State.SEALED and not row.error}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import msgspec
@@ -13,7 +13,7 @@ from bulkexim.artifacts.copier import Copier
 from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.client import Repeat
 from bulkexim.ids import DIGEST_TAG, MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories
@@ -45,7 +45,7 @@ from bulkexim.kinds.wire import (
     tag_value,
 )
 from bulkexim.ledger.queries import Link
-from bulkexim.ledger.schema import Row
+from bulkexim.ledger.schema import Row, State
 from bulkexim.tasks import together
 
 SOURCE_TAG = "bulkexim.source.run_id"
@@ -145,7 +145,10 @@ class RunKind(Kind[Run, RunPlan]):
         )
         known = Known(experiments, parents, models, self._deleted_experiments)
         artifacts = self._pair.settings.artifacts
-        return [translated(run, known, final=final, artifacts=artifacts) for run in values]
+        drafts = [translated(run, known, final=final, artifacts=artifacts) for run in values]
+        if self._only is None or self.until is not State.SEALED:
+            return drafts
+        return [replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) for draft in drafts]
 
     async def details(self, drafts: Sequence[Draft[RunPlan]]) -> RunDetails:
         latest = {draft.id: draft.value.run.data.metrics for draft in drafts}

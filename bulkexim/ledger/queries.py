@@ -146,6 +146,15 @@ class Queries:
         """Yield what could not be carried of objects that arrived."""
         return (Note(*values) for values in self._ask("select * from notes order by kind, src_id, what"))
 
+    async def noted(self, kind: str, what: str) -> set[SourceId]:
+        """Return the objects of ``kind`` with a note of that sort."""
+        sql = "select src_id from notes where kind = ? and what = ?"
+
+        def ask() -> set[SourceId]:
+            return {SourceId(src_id) for (src_id,) in self._ask(sql, (kind, what))}
+
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
     def id_map(self) -> Iterator[tuple[str, str, str]]:
         """Yield (source id, destination id, kind) of everything that exists at the destination."""
         sql = "select src_id, dst_id, kind from objects where dst_id is not null order by kind, src_id"
