@@ -98,6 +98,24 @@ def test_a_model_brings_the_runs_of_its_versions_and_nothing_else(
     assert list(after.files[run.info.artifact_uri]) == ["model/weights.bin"]
 
 
+def test_a_run_that_came_for_a_version_is_looked_at_again_by_later_runs(
+    servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    build = Builder(servers.start().url, tmp_path)
+    build.experiment("home", "home")
+    run_id = build.run("of the version", "home")
+    build.put("of the version", "model/weights.bin", b"weights")
+    build.client.create_registered_model("net")
+    build.client.create_model_version("net", f"runs:/{run_id}/model", run_id)
+    destination, work_dir = fresh_server(), tmp_path / "work"
+    assert migrated(build.url, destination, work_dir, models=("net",)).exit_code == 0
+    build.client.set_tag(run_id, "colour", "red")
+    assert migrated(build.url, destination, work_dir, models=("net",)).exit_code == 0
+    (run,) = read(destination.url).runs.values()
+    assert run.data.tags["colour"] == "red"
+    assert moved(migrated(build.url, destination, work_dir, models=("net",))) == 0
+
+
 def test_a_promoted_model_brings_the_files_it_was_promoted_from(
     source: Builder, fresh_server: StartServer, tmp_path: Path
 ) -> None:
