@@ -22,6 +22,9 @@ from tests.support.servers import MlflowServer, Servers
 
 pytestmark = pytest.mark.anyio
 
+#: How the server names a file that it has not received whole.
+ASIDE = ".artifact.uploading."
+
 LARGE = WHOLE + 12_345
 
 
@@ -48,7 +51,8 @@ class Ends:
 
     def files(self) -> dict[str, bytes]:
         """Return what is below the destination's root."""
-        paths = [path for path in self.arrived.rglob("*") if path.is_file()]
+        # The server writes a file aside and renames it; one that is aside has not arrived.
+        paths = [path for path in self.arrived.rglob("*") if path.is_file() and not path.name.startswith(ASIDE)]
         return {path.relative_to(self.arrived).as_posix(): path.read_bytes() for path in paths}
 
     async def copy(self, copier: Copier | None = None) -> Copied:
