@@ -20,7 +20,7 @@ from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.plain import plain
 from bulkexim.cli.progress import live
-from bulkexim.config import Endpoint, Level, Settings
+from bulkexim.config import Endpoint, FileSettings, Level, Settings
 from bulkexim.engine.events import Listener
 from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.migration import Ends, ends, migrate_between
@@ -52,6 +52,17 @@ class Outcome(NamedTuple):
         return self.report.exit_code or (self.verification.exit_code if self.verification else 0)
 
 
+def asked(failures: Failures, flags: Mapping[str, Any], config_path: Path | None) -> tuple[FileSettings, Job]:
+    """Merge the settings, and let ``failures`` know the work directory and what must not be shown.
+
+    :raises UsageError: a setting is wrong
+    """
+    merged = config.load(flags, config_path)
+    job = Job(config.endpoint(merged, "src"), config.endpoint(merged, "dst"), config.settings(merged))
+    failures.work_dir, failures.mask = job.settings.work_dir, logs.masking(job.source, job.destination)
+    return merged, job
+
+
 def migrate(
     failures: Failures, flags: Mapping[str, Any], config_path: Path | None, *, progress: str, as_json: bool
 ) -> int:
@@ -59,9 +70,7 @@ def migrate(
 
     :raises BulkeximError: see `bulkexim.engine.migration.migrate`
     """
-    merged = config.load(flags, config_path)
-    job = Job(config.endpoint(merged, "src"), config.endpoint(merged, "dst"), config.settings(merged))
-    failures.work_dir, failures.mask = job.settings.work_dir, logs.masking(job.source, job.destination)
+    merged, job = asked(failures, flags, config_path)
     if merged.dry_run:
         planned = anyio.run(_plan, job)
         print_json(planned) if as_json else table.show_plan(planned)

@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 from structlog.typing import FilteringBoundLogger
 
-from bulkexim import config, logs
+from bulkexim import logs
 from bulkexim.cli import verification_text
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
-from bulkexim.cli.running import Job, compared, print_json, saying, stderr
+from bulkexim.cli.running import Job, asked, compared, print_json, saying, stderr
 from bulkexim.config import Level
 from bulkexim.engine.migration import ends
 from bulkexim.engine.verification import Verification
@@ -26,9 +26,7 @@ def verify(
 
     :raises BulkeximError: see `bulkexim.engine.verify.verify`
     """
-    merged = config.load(flags, config_path)
-    job = Job(config.endpoint(merged, "src"), config.endpoint(merged, "dst"), config.settings(merged))
-    failures.work_dir, failures.mask = job.settings.work_dir, logs.masking(job.source, job.destination)
+    merged, job = asked(failures, flags, config_path)
     log_path = logs.path_in(job.settings.work_dir)
     with logs.opened(log_path, failures.mask) as log:
         verification = anyio.run(_verify, job, merged.verify or Level.CONTENT, progress, log)

@@ -89,11 +89,6 @@ class Capabilities:
         return self.version >= (3, 2)
 
     @property
-    def evaluation_datasets(self) -> bool:
-        """Whether evaluation datasets and scorers exist."""
-        return self.version >= (3, 4)
-
-    @property
     def names_any_file(self) -> bool:
         """Whether the artifact service can send a file of any name (before, the name went into a Latin-1 header)."""
         return self.version >= (3, 15)

@@ -218,6 +218,3 @@ async def restore(server: Server, experiment_id: DestinationId) -> None:
 
 def _placed(found: Experiment) -> Placed:
     return Placed(DestinationId(found.experiment_id), found.artifact_location)
-
-
-__all__ = ["Experiment", "ExperimentKind", "experiment", "experiments", "reopened"]

@@ -11,7 +11,6 @@ from bulkexim.config import Settings
 from bulkexim.ends.server import Server
 from bulkexim.errors import UsageError
 from bulkexim.ledger.journal import Journal
-from bulkexim.ledger.queries import Queries
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -62,6 +61,3 @@ class Unmatched:
         missing = sorted(pattern for pattern in self.patterns if not _GLOB.search(pattern))
         if missing:
             raise UsageError(f"{self.flag}: the source has no {missing[0]!r}.", "Check the name, or use a glob.")
-
-
-__all__ = ["Pair", "Queries", "Unmatched", "chosen", "renamed"]

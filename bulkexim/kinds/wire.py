@@ -23,12 +23,6 @@ class Tag(msgspec.Struct, frozen=True):
     value: str = ""
 
 
-class WithTags(msgspec.Struct, frozen=True):
-    """The part of any object that holds its marker."""
-
-    tags: tuple[Tag, ...] = ()
-
-
 def users_tags(tags: Iterable[Tag]) -> list[Tag]:
     """Return the tags that are not bulkexim's own of an earlier migration, in a fixed order."""
     return sorted((tag for tag in tags if not tag.key.startswith(PREFIX)), key=lambda tag: tag.key)
