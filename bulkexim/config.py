@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from enum import StrEnum
@@ -16,10 +15,15 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from bulkexim.errors import UsageError
+from bulkexim.given_files import listing, renames
 
-Positive = Annotated[int, msgspec.Meta(gt=0)]
-Rate = Annotated[float, msgspec.Meta(gt=0)]
+#: Requests at once, and a second; beyond these a number is a slip, and one that waits for days as well.
+MOST_AT_ONCE, MOST_A_SECOND, LEAST_A_SECOND = 10_000, 1_000_000, 0.001
+Positive = Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)]
+Rate = Annotated[float, msgspec.Meta(ge=LEAST_A_SECOND, le=MOST_A_SECOND)]
 ENV_PREFIX = "BULKEXIM_"
+#: Variables with which our own tests are run.
+_OF_TESTS = "BULKEXIM_TEST_"
 
 
 class Level(StrEnum):
@@ -46,7 +50,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rps: Rate | None = None
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.uri.rpartition('@')[2]!r}, workspace={self.workspace!r})"
+        return f"Endpoint({self.uri.rpartition('@')[2].partition('?')[0]!r}, workspace={self.workspace!r})"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     work_dir: Path = Path(".bulkexim")
     source_id: str | None = None
     recheck: bool = False
+    #: Begin with an empty ledger, and fill it from the markers at the destination.
+    rebuild_ledger: bool = False
     #: Seconds after which a create that nobody saw arrive counts as never carried out.
     settle_seconds: float = 30.0
     #: Seconds that a server may take for a piece of its reply, and for which one that is not there is waited for.
@@ -107,8 +113,10 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     work_dir: str | None = None
     source_id: str | None = None
     recheck: bool | None = None
+    rebuild_ledger: bool | None = None
     dry_run: bool | None = None
     verify: Level | None = None
+    repair: bool | None = None
     src_workspace: str | None = None
     src_username: str | None = None
     src_password: str | None = None
@@ -135,7 +143,15 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 #: What msgspec calls the types of a file, in words.
-_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "array": "a list"}
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "array": "a list",
+    "object": "a table",
+    "time": "a time of day",
+}
 _KEYS = FileSettings.__struct_fields__
 
 
@@ -168,11 +184,13 @@ def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, st
 
 def _from_file(path: Path) -> _Origin:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not TOML ({error}).") from error
+        raise UsageError(f"{path}: cannot be read ({error.strerror}).", "Check its name and rights.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path}: is not TOML ({error}).", 'Write lines such as src-uri = "http://old:5000", in UTF-8.'
+        ) from error
     # TOML has dates of its own; the flags write them as text.
     texts = {key: value.isoformat() for key, value in values.items() if isinstance(value, date)}
     return _Origin(str(path), values | texts)
@@ -196,6 +214,20 @@ def variables(key: str) -> list[str]:
     return [f"{ENV_PREFIX}{side.upper()}_{shared}", own, shared] if shared else [own]
 
 
+def strangers(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that looks like one of ours and is none; its value may be a secret."""
+    known = {name for key in _KEYS for name in variables(key) if name.startswith(ENV_PREFIX)}
+    ours = {name for name in environ if name.startswith(ENV_PREFIX) and not name.startswith(_OF_TESTS)}
+    return [f"{name!a} is not a variable of bulkexim. {_nearest(name, known)}" for name in sorted(ours - known)]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    # The prefix that all of them share would make any two alike.
+    ends = [one.removeprefix(ENV_PREFIX) for one in known]
+    close = get_close_matches(name.removeprefix(ENV_PREFIX), ends, n=1)
+    return f"Did you mean {ENV_PREFIX}{close[0]}?" if close else "Each is named after a flag, such as BULKEXIM_SRC_URI."
+
+
 def _checked(origin: _Origin) -> dict[str, Any]:
     """Return the values of ``origin``, converted to the types of `FileSettings`, by field."""
     fields = {_kebab(field): field for field in _KEYS}
@@ -210,13 +242,28 @@ def _checked(origin: _Origin) -> dict[str, Any]:
         expected, _, where = str(error).partition(" - at `$.")
         key = where.rstrip("`")
         raise UsageError(f"{origin.name}: {origin.called.get(key, key)}: {_in_words(expected)}.") from error
+    for key in origin.values:
+        if not all(map(_is_plain, _texts(getattr(checked, fields[key])))):
+            called = origin.called.get(key, key)
+            raise UsageError(f"{origin.name}: {called}: holds a NUL, or is not in UTF-8.", "Write it as plain text.")
     return {fields[key]: getattr(checked, fields[key]) for key in origin.values}
 
 
 def _in_words(expected: str) -> str:
     """Return what msgspec expected, such as "Expected `int | null`, got `str`", without its type names."""
-    plain = expected.replace(" | null", "").replace("`", "").replace("Expected", "expected")
-    return re.sub(r"\b(int|float|bool|str|array)\b", lambda found: _WORDS[found[0]], plain)
+    plain = expected.replace(" | null", "").replace("`", "").replace("Expected", "expected").replace(" | ", " or ")
+    plain = re.sub(r"Invalid enum value", f"expected one of {', '.join(Level)}, got", plain)
+    return re.sub(rf"\b({'|'.join(_WORDS)})\b", lambda found: _WORDS[found[0]], plain)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    values = value if isinstance(value, tuple) else (value,)
+    return tuple(one for one in values if isinstance(one, str))
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text can be sent and be part of a path; what a shell passes on need not be UTF-8."""
+    return not re.search("[\0\ud800-\udfff]", text)
 
 
 def _kebab(key: str) -> str:
@@ -240,60 +287,24 @@ def settings(merged: FileSettings) -> Settings:
 
     :raises UsageError: a file or a time cannot be read
     """
+    since, until = _moment("run-start-time", merged.run_start_time), _moment("runs-until", merged.runs_until)
+    if since is not None and until is not None and until <= since:
+        raise UsageError("runs-until is not after run-start-time, so no run fits.", "Give a later end.")
     return Settings(
-        experiments=_listing(merged.experiments),
-        models=_listing(merged.models),
-        run_start_time=_moment("run-start-time", merged.run_start_time),
-        runs_until=_moment("runs-until", merged.runs_until),
+        experiments=listing(merged.experiments),
+        models=listing(merged.models),
+        run_start_time=since,
+        runs_until=until,
         include_deleted=bool(merged.include_deleted),
         artifacts=not merged.no_artifacts,
-        experiment_renames=_renames(merged.experiment_rename_file),
-        model_renames=_renames(merged.model_rename_file),
-        without=_listing(merged.without) or (),
+        experiment_renames=renames(merged.experiment_rename_file),
+        model_renames=renames(merged.model_rename_file),
+        without=listing(merged.without or None) or (),
         work_dir=Path(merged.work_dir or Settings().work_dir),
         source_id=merged.source_id,
         recheck=bool(merged.recheck),
+        rebuild_ledger=bool(merged.rebuild_ledger),
     )
-
-
-def _listing(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
-    """Return names from a list, a comma-separated text or a .txt file of one name a line; ``all`` means no choice."""
-    if value is None:
-        return None
-    if isinstance(value, tuple):
-        return value
-    given = _lines(Path(value)) if value.endswith(".txt") else [name.strip() for name in value.split(",")]
-    names = [name for name in given if name]
-    if not names:
-        raise UsageError(f"{value!r} names nothing.", "Give names, ids, globs or a .txt file with one a line.")
-    return None if names == ["all"] else tuple(names)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}).") from error
-
-
-def _renames(path: str | None) -> dict[str, str]:
-    """Read ``old,new`` lines. A name that holds a comma stands in double quotes (as in CSV).
-
-    An old name matches a whole name, or, when it ends with ``*``, every name that begins so.
-    """
-    if path is None:
-        return {}
-    renames: dict[str, str] = {}
-    for number, row in enumerate(csv.reader(_lines(Path(path))), start=1):
-        if not row:
-            continue
-        match [cell.strip() for cell in row]:
-            case [str(old), str(new)] if old and new:
-                renames[old] = new
-            case _:
-                expected = f"{path}: line {number}: expected 'old name,new name'."
-                raise UsageError(expected, "Quote a name that holds a comma.")
-    return renames
 
 
 def _moment(key: str, value: str | None) -> int | None:
@@ -305,5 +316,7 @@ def _moment(key: str, value: str | None) -> int | None:
     except ValueError as error:
         expected = "Expected a UTC date or time such as 2026-01-31 or 2026-01-31T12:00:00."
         raise UsageError(f"{key}: {value!r} is not a time.", expected) from error
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
-    return int(moment.timestamp() * 1000)
+    seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    if seconds < 0:
+        raise UsageError(f"{key}: {value!r} is before 1970.", "Leave it out to take every run.")
+    return int(seconds * 1000)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from bulkexim.masking import shaped
+
 
 class BulkeximError(Exception):
     """A problem that is told to the user in one sentence, with what to do about it.
@@ -18,9 +20,9 @@ class BulkeximError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = shaped(problem)
+        self.remedy = shaped(remedy)
+        super().__init__(self.problem)
 
     def __str__(self) -> str:
         return f"{self.problem} {self.remedy}".rstrip()

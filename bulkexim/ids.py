@@ -15,6 +15,8 @@ DestinationId = NewType("DestinationId", str)
 PREFIX = "bulkexim."
 #: Tag set in the create call of each object: see `marker`.
 MARKER_TAG = PREFIX + "marker"
+#: Tag that takes the place of the marker on an object that is being swept away; its value is the marker.
+SWEPT_TAG = PREFIX + "swept"
 #: Tag with the digest of what was written; a later run compares it with what should be there.
 DIGEST_TAG = PREFIX + "digest"
 

@@ -4,48 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from bulkexim.config import Endpoint
 from bulkexim.errors import UsageError
-
-MASKED = "***"
-#: Logins that nobody told us about, by their shape.
-_SHAPES = (
-    r"(?i:(?<=authorization)[\"']?\s*[:=]\s*[\"']?)(?:(?:Basic|Bearer)\s+)?[^\s\"',]+",
-    r"(?<=Bearer )[\w.~+/-]{8,}=*",
-    r"(?<=Basic )[A-Za-z0-9+/]{16,}=*",
-    r"(?<=://)[^/\s@\"']+(?=@)",
-)
-
-Mask = Callable[[str], str]
-
-
-def masking(*endpoints: Endpoint) -> Mask:
-    """Return a function that masks in a text the secrets of ``endpoints``, and whatever looks like a login."""
-    known = sorted(set(_secrets(endpoints)), key=len, reverse=True)
-    pattern = re.compile("|".join([*map(re.escape, known), *_SHAPES]))
-    return lambda text: pattern.sub(MASKED, text)
-
-
-def _secrets(endpoints: Iterable[Endpoint]) -> Iterator[str]:
-    for endpoint in endpoints:
-        yield from filter(None, (endpoint.password, endpoint.token))
-        if endpoint.password:
-            yield b64encode(f"{endpoint.username}:{endpoint.password}".encode()).decode()
-        userinfo = endpoint.uri.partition("://")[2].partition("/")[0].rpartition("@")[0]
-        if password := userinfo.partition(":")[2]:
-            yield from {password, unquote(password)}
+from bulkexim.masking import Mask, masked
 
 
 def path_in(work_dir: Path) -> Path:
@@ -79,11 +48,11 @@ def _private(path: str, flags: int) -> int:
 
 
 def _processors(mask: Mask) -> list[Processor]:
-    def masked(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        return {key: mask(value) if type(value) is str else value for key, value in event.items()}
+    def without_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        return {key: masked(value, mask) for key, value in event.items()}
 
     return [
-        masked,
+        without_secrets,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.JSONRenderer(serializer=_encoded),

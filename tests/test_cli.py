@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -64,12 +65,19 @@ finally:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], *([name, "--help"] for name in ("migrate-workspace", "verify", "status"))]
+    "args", [["--help"], *([name, "--help"] for name in ("migrate-workspace", "verify", "sweep", "status"))]
 )
 def test_help_comes_without_the_engine(args: list[str]) -> None:
     done = python(MODULES, *args)
     assert done.returncode == 0, done.stderr
     assert {"mlflow", "aiohttp", "httpx", "rich", "structlog"}.isdisjoint(done.stderr.splitlines()[-1].split())
+
+
+def test_help_keeps_the_lines_of_examples_and_codes() -> None:
+    for name in ("", "migrate-workspace", "verify", "sweep"):
+        text = run(*filter(None, [name]), "--help").stdout
+        assert "\\b" not in text
+        assert re.search(r"^ +(bulkexim migrate-workspace --src-uri|counts  |doubled  )", text, re.MULTILINE), name
 
 
 def test_every_setting_has_a_flag() -> None:

@@ -331,12 +331,31 @@ async def test_pages_come_until_there_is_no_token(
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-@pytest.mark.parametrize("tokens", [("b", "b"), ("b", "c", "b")], ids=["at once", "in a circle"])
-async def test_a_page_token_that_comes_twice_ends_the_listing_with_an_error(
-    client: Client, answers: Callable[..., respx.Route], method: str, tokens: tuple[str, ...]
+@pytest.mark.parametrize("before", [("b",), ("b", "c")], ids=["at once", "in a circle"])
+async def test_a_page_that_names_a_token_which_was_there_is_asked_for_again(
+    client: Client, answers: Callable[..., respx.Route], method: str, before: tuple[str, ...]
 ) -> None:
-    route = answers(*pages(*tokens, "never"))
+    *good, bad = pages(*before, "b")
+    route = answers(*good, bad, bad, *pages(None))
+    assert [page.names async for page in listing(client, method)] == [*(page_names(one) for one in good), ("0",)]
+    asked = [call.request.content + call.request.url.query for call in route.calls]
+    assert asked[-3:] == [asked[-1]] * 3
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("circle", [("b",), ("b", "c"), ("b", "c", "d")], ids=len)
+async def test_a_listing_whose_tokens_go_round_for_ever_ends_with_an_error(
+    client: Client, answers: Callable[..., respx.Route], method: str, circle: tuple[str, ...]
+) -> None:
+    route = answers(*pages(*circle * 50))
+    listed = 0
     with pytest.raises(BadReply, match="would never end"):
         async for _ in listing(client, method):
-            pass
-    assert route.call_count == len(tokens)
+            listed += 1
+    assert listed == len(circle)
+    assert route.call_count == len(circle) + client.patience.fault_tries
+
+
+def page_names(reply: httpx.Response) -> tuple[str, ...]:
+    """Return what a page holds."""
+    return msgspec.json.decode(reply.content, type=Page).names

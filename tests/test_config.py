@@ -93,9 +93,9 @@ def test_a_selection_is_a_list_a_text_or_a_file(tmp_path: Path) -> None:
 
 
 def test_times_are_utc_and_may_be_dates_of_toml(tmp_path: Path) -> None:
-    path = written(tmp_path, "run-start-time = 2026-01-01\nruns-until = 2026-01-01T01:00:00+01:00")
+    path = written(tmp_path, "run-start-time = 2026-01-01\nruns-until = 2026-01-01T02:00:00+01:00")
     settings = config.settings(config.load({}, path, {}))
-    assert (settings.run_start_time, settings.runs_until) == (JANUARY, JANUARY)
+    assert (settings.run_start_time, settings.runs_until) == (JANUARY, JANUARY + 3_600_000)
     with pytest.raises(UsageError, match=r"runs-until: 'soon' is not a time\. Expected a UTC date"):
         config.settings(config.load({"runs_until": "soon"}, None, {}))
 

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from bulkexim.artifacts.copier import AT_ONCE, WHOLE, Copied, Copier, Rewrite, addressable
 from bulkexim.artifacts.places import Entry, Proxied
+from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import BadReply, Lost, Refused
@@ -157,6 +158,7 @@ async def test_files_of_all_sizes_arrive(ends: Ends, tmp_path: Path, spooled: bo
     copied = await ends.copy(copier)
     assert ends.files() == files
     assert copied.bytes == sum(sizes)
+    assert copied.written == {name: Stored.of(content) for name, content in files.items()}
     assert list(spool_dir.iterdir()) == []
 
 
@@ -223,6 +225,7 @@ async def test_only_the_files_that_are_rewritten_change(ends: Ends) -> None:
     copied = await ends.copier.copy(Proxied(ends.source, ends.root), Proxied(ends.destination, ends.root), rewrite)
     assert ends.files() == {"model/MLmodel": b"newer", "large/MLmodel": b"newer" + bytes(LARGE), "other": b"old"}
     assert copied.bytes == len(b"newer") + len(b"newer") + LARGE + len(b"old")
+    assert copied.written == {name: Stored.of(content) for name, content in ends.files().items()}
 
 
 async def test_many_files_travel_at_once_but_not_all(ends: Ends) -> None:

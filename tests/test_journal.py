@@ -269,6 +269,7 @@ async def test_what_is_found_at_the_destination_does_not_replace_what_is_known(t
     ]
     async with journal(tmp_path) as ledger:
         await ledger.planned("run", {SourceId("known"): "three", SourceId("unsure"): "four"})
+        await ledger.intent("run", SourceId("known"), "")
         await ledger.created("run", SourceId("known"), DestinationId("first"), "mine")
         await ledger.intent("run", SourceId("unsure"), "")
         await ledger.adopted("run", found)
@@ -279,6 +280,15 @@ async def test_what_is_found_at_the_destination_does_not_replace_what_is_known(t
         "known": (State.CREATED, "first"),
         "unsure": (State.CREATED, "d"),
     }
+
+
+async def test_of_two_that_are_found_the_complete_one_is_kept(tmp_path: Path) -> None:
+    half, whole = (SourceId("one"), "one", DestinationId("half"), "", ""), DestinationId("whole")
+    async with journal(tmp_path) as ledger:
+        await ledger.adopted("run", [half])
+        await ledger.adopted("run", [(SourceId("one"), "one", whole, "", "digest"), half])
+        rows = await ledger.rows("run", [SourceId("one")])
+    assert [(row.state, row.dst_id) for row in rows.values()] == [(State.SEALED, "whole")]
 
 
 async def test_links_are_kept_once_and_found_by_their_run(tmp_path: Path) -> None:

@@ -4,15 +4,23 @@ Slices with fixed seeds of the campaigns that ``python -m bench.campaigns`` runs
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import anyio
 import pytest
 
+from bulkexim import Settings
+from bulkexim.engine.migration import copier, ends
+from bulkexim.kinds.order import every_kind, resolve
+from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.journal import blank
+from tests.support.campaigns.disks import NotAllowed
 from tests.support.campaigns.ground import Ground, prepare, single
 from tests.support.campaigns.kill import kill_everywhere, kill_in_chains
 from tests.support.campaigns.ledger import harm_ledgers
 from tests.support.campaigns.tenant import build_linked
 from tests.support.faults import Asked, Fault
+from tests.support.migrating import planned
 from tests.support.servers import Servers
 
 
@@ -40,6 +48,29 @@ def test_a_harmed_ledger_is_rebuilt_or_refused_in_a_sentence(ground: Ground) -> 
     harmed = anyio.run(lambda: harm_ledgers(ground, cuts=4, limits=1))
     assert (harmed.unclear, harmed.differences, harmed.doubled) == ((), (), ())
     assert harmed.rebuilt + harmed.stopped == harmed.trials
+
+
+def test_full_and_read_only_disks_stop_in_a_sentence_and_lose_nothing(ground: Ground) -> None:
+    try:
+        harmed = anyio.run(lambda: harm_ledgers(ground, cuts=0, limits=0, disks=1, seed=2))
+    except NotAllowed as reason:
+        pytest.skip(f"no disk can be mounted here: {reason}")
+    assert (harmed.unclear, harmed.differences, harmed.doubled) == ((), (), ())
+
+
+def test_the_campaigns_move_every_kind_that_there_is(ground: Ground, tmp_path: Path) -> None:
+    """A kind that is added to the registry has to be added to their tenant, too."""
+
+    async def names() -> set[str]:
+        settings = Settings(work_dir=tmp_path, include_deleted=True)
+        async with ends(ground.source, ground.destination.url, settings) as (source, destination), blank() as ledger:
+            pair = Pair(source, destination, ledger, settings)
+            scope = await resolve(pair)
+            return {kind.name for kind in every_kind(pair, copier(source, destination, settings), scope)}
+
+    registered = anyio.run(names)
+    plan = planned(ground.source, ground.destination, tmp_path, include_deleted=True)
+    assert {kind.kind for kind in plan.kinds if kind.to_move} == registered
 
 
 def test_a_run_that_only_a_version_refers_to_is_completed_after_a_kill(ground: Ground) -> None:

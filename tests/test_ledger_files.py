@@ -36,7 +36,7 @@ async def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     (tmp_path / LEDGER_NAME).write_bytes(b"not a database at all" * 1000)
     with pytest.raises(FatalError, match="is damaged") as raised:
         await _opened(tmp_path)
-    assert "Move it away" in raised.value.remedy
+    assert "--rebuild-ledger" in raised.value.remedy
     with pytest.raises(FatalError, match="is damaged"):
         look(tmp_path)
 

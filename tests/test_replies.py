@@ -102,6 +102,7 @@ REPLIES = {
 
 def meaning(response: httpx.Response) -> BulkeximError:
     """Return what a reply is raised as."""
+    response.request = httpx.Request("GET", "http://mlflow.example", headers={"authorization": "Bearer t0ken"})
     with pytest.raises(BulkeximError) as raised:
         raise_for_reply(response, "source GET api")
     return raised.value
@@ -232,7 +233,16 @@ async def test_no_sentence_about_a_server_holds_the_secrets_of_its_address(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("uri", ["ftp://user:pa55word@server.example", "http://user:pa55word@:5000"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "ftp://user:pa55word@server.example",
+        "http://user:pa55word@:5000",
+        "http://user:pa55word/with-a-slash@server.example",
+        "http://server.example/?token=pa55word",
+        "http://server.example/#pa55word",
+    ],
+)
 async def test_no_sentence_about_an_unusable_address_holds_its_secrets(uri: str) -> None:
     error = await _failed(uri, httpx.UnsupportedProtocol("never asked"))
     assert type(error) is FatalError
@@ -244,5 +254,6 @@ def test_an_endpoint_shows_no_secret() -> None:
         uri="http://user:pa55word@server.example", username="user", password="pa55word", token="pa55word"
     )
     assert "pa55word" not in repr(endpoint)
+    assert "pa55word" not in repr(Endpoint(uri="http://server.example?token=pa55word"))
     assert "server.example" in repr(endpoint)
     assert msgspec.structs.replace(endpoint, uri="http://server.example").password == "pa55word"

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-from typing import NamedTuple
-
 from bulkexim.artifacts.copier import walk
 from bulkexim.artifacts.places import Place
+from bulkexim.artifacts.stored import Passing, Stored
 from bulkexim.http.client import Client
-
-
-class Stored(NamedTuple):
-    """A file as it is stored; without a digest its bytes are not known."""
-
-    size: int
-    sha256: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.size:,} bytes" + (f", sha256 {self.sha256}" if self.sha256 else "")
 
 
 async def listed(place: Place) -> dict[str, Stored]:
@@ -48,11 +36,10 @@ async def digested(client: Client, place: Place, path: str) -> Stored:
     """
 
     async def read() -> Stored:
-        size, state = 0, sha256()
+        passing = Passing()
         async with place.read(path) as chunks:
-            async for chunk in chunks:
-                size += len(chunk)
-                state.update(chunk)
-        return Stored(size, state.hexdigest())
+            async for _ in passing.through(chunks):
+                pass
+        return passing.stored
 
     return await client.insist(read, f"{client.name} reading {path}")

@@ -1,4 +1,4 @@
-"""Copies the files of one object: small ones whole, large ones as a stream, each checked by its size."""
+"""Copies the files of one object: small ones whole, large ones as a stream, each checked by its size and digested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import anyio
 from aiofiles import tempfile as spools
 
 from bulkexim.artifacts.places import Entry, Place
-from bulkexim.errors import BadReply, CallError, Lost
+from bulkexim.artifacts.stored import Passing, Stored
+from bulkexim.errors import BadReply, CallError
 from bulkexim.http.client import Client
 from bulkexim.tasks import together
 
@@ -24,13 +25,30 @@ AT_ONCE = 16
 Rewrite = Callable[[bytes], bytes]
 
 
+class OfTheOther(Exception):
+    """An error of one end, which the patience with the other end must not take for its own."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass(slots=True)
 class Copied:
-    """What a copy brought: files, bytes written, and the paths that MLflow cannot address."""
+    """What a copy brought: the files by their paths, as they were written, and the paths that MLflow cannot address."""
 
-    files: int = 0
-    bytes: int = 0
+    written: dict[str, Stored] = field(default_factory=dict)
     unreachable: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> int:
+        """How many files were written."""
+        return len(self.written)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes they have."""
+        return sum(stored.size for stored in self.written.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +72,7 @@ class Copier:
 
         async def one(entry: Entry, holder: object) -> None:
             try:
-                written = await self._copy_file(source, destination, entry, rewrite(entry.path))
-                copied.bytes += written
-                copied.files += 1
+                copied.written[entry.path] = await self._copy_file(source, destination, entry, rewrite(entry.path))
             finally:
                 self.limit.release_on_behalf_of(holder)
 
@@ -70,30 +86,65 @@ class Copier:
                 tasks.start_soon(one, entry, holder)
         return copied
 
-    async def _copy_file(self, source: Place, destination: Place, entry: Entry, rewrite: Rewrite | None) -> int:
+    async def _copy_file(self, source: Place, destination: Place, entry: Entry, rewrite: Rewrite | None) -> Stored:
+        if entry.size > WHOLE and rewrite is None:
+            move = self._streamed if self.spool_dir is None else self._through_spool
+            return await move(source, destination, entry)
         what = f"copying {entry.path}"
-        if entry.size <= WHOLE or rewrite is not None:
-            content = await self.source.insist(lambda: _whole(source, entry), what)
-            if rewrite is not None:
-                content = rewrite(content)
-            await self.destination.insist(lambda: destination.write(entry.path, content, len(content)), what)
-            return len(content)
-        move = self._through_spool if self.spool_dir is not None else _streamed
-        await self.destination.insist(lambda: move(source, destination, entry), what)
-        return entry.size
+        content = await self.source.insist(lambda: _whole(source, entry), what)
+        if rewrite is not None:
+            content = rewrite(content)
+        await self.destination.insist(lambda: destination.write(entry.path, content, len(content)), what)
+        return Stored.of(content)
 
-    async def _through_spool(self, source: Place, destination: Place, entry: Entry) -> None:
-        async with spools.TemporaryFile(dir=self.spool_dir) as spool:
+    async def _streamed(self, source: Place, destination: Place, entry: Entry) -> Stored:
+        """Send a file on while it comes; each end is waited for, and named, when it is the one that fails."""
+        what = f"copying {entry.path}"
+
+        async def read_and_write() -> Stored:
+            passing, failures = Passing(), list[CallError]()
             async with source.read(entry.path) as chunks:
-                async for chunk in _exactly(chunks, entry):
-                    await spool.write(chunk)
-            await spool.seek(0)
+                content = _noting(failures, passing.through(_exactly(chunks, entry)))
+                try:
+                    await destination.write(entry.path, content, entry.size)
+                except CallError as error:
+                    # The transport reports a failure of the body that it sends as one of the connection.
+                    raise failures[0] if failures else OfTheOther(error) from error
+            return passing.stored
+
+        async def wait_for_source() -> Stored:
+            try:
+                return await self.source.insist(read_and_write, what)
+            except OfTheOther as wrapped:
+                raise wrapped.error from wrapped.error.__cause__
+            except CallError as error:
+                raise OfTheOther(error) from error
+
+        try:
+            return await self.destination.insist(wait_for_source, what)
+        except OfTheOther as wrapped:
+            raise wrapped.error from wrapped.error.__cause__
+
+    async def _through_spool(self, source: Place, destination: Place, entry: Entry) -> Stored:
+        what = f"copying {entry.path}"
+        async with spools.TemporaryFile(dir=self.spool_dir) as spool:
+
+            async def fill() -> Stored:
+                await spool.seek(0)
+                passing = Passing()
+                async with source.read(entry.path) as chunks:
+                    async for chunk in passing.through(_exactly(chunks, entry)):
+                        await spool.write(chunk)
+                return passing.stored
 
             async def content() -> AsyncIterator[bytes]:
+                await spool.seek(0)
                 while chunk := await spool.read(CHUNK):
                     yield chunk
 
-            await destination.write(entry.path, content(), entry.size)
+            stored = await self.source.insist(fill, what)
+            await self.destination.insist(lambda: destination.write(entry.path, content(), entry.size), what)
+            return stored
 
 
 async def walk(place: Place) -> AsyncIterator[Entry]:
@@ -117,14 +168,14 @@ async def _whole(source: Place, entry: Entry) -> bytes:
         return b"".join([chunk async for chunk in _exactly(chunks, entry)])
 
 
-async def _streamed(source: Place, destination: Place, entry: Entry) -> None:
-    async with source.read(entry.path) as chunks:
-        try:
-            await destination.write(entry.path, _exactly(chunks, entry), entry.size)
-        except Lost as error:
-            # The transport reports a failure of the body it sends as a failure of the connection.
-            wrong = error.__cause__.__cause__.__cause__ if error.__cause__ and error.__cause__.__cause__ else None
-            raise wrong if isinstance(wrong, CallError) else error from error
+async def _noting(failures: list[CallError], chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Pass chunks on, and note the failure that ends them."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except CallError as error:
+        failures.append(error)
+        raise
 
 
 async def _exactly(chunks: AsyncIterator[bytes], entry: Entry) -> AsyncIterator[bytes]:
@@ -139,4 +190,4 @@ async def _exactly(chunks: AsyncIterator[bytes], entry: Entry) -> AsyncIterator[
             break
         yield chunk
     if received != entry.size:
-        raise BadReply(f"{entry.path}: {received:,} bytes arrived of the {entry.size:,} that were listed.")
+        raise BadReply(f"{entry.path}: the source gave {received:,} bytes of the {entry.size:,} that were listed.")

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from bulkexim.ends.server import Server, quoted
+from bulkexim.artifacts.names import below, below_listed
+from bulkexim.ends.server import Server, quoted, segment
 from bulkexim.errors import ObjectError
 
 SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
 #: Bytes that ``upload-artifact`` takes at most (``mlflow.server.handlers``).
 SMALL_UPLOAD = 10 * 1024 * 1024
+#: Bytes of a file that any storage can have (MLflow sends 64 bits).
+LARGEST = 2**63 - 1
 
 
 class Entry(NamedTuple):
@@ -33,7 +36,7 @@ class Entry(NamedTuple):
 class _Listed(msgspec.Struct, frozen=True):
     path: str
     is_dir: bool = False
-    file_size: int = 0
+    file_size: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] = 0
 
 
 class _Listing(msgspec.Struct, frozen=True):
@@ -66,16 +69,21 @@ class Proxied:
     owner: Place | None = None
 
     async def entries(self, folder: str) -> list[Entry]:
-        listing = await self.server.get(SERVICE, _Listing, {"path": _joined(self.root, folder)})
-        return [Entry(_joined(folder, file.path), file.is_dir, file.file_size) for file in listing.files]
+        listing = await self.server.get(SERVICE, _Listing, {"path": self._at(folder)})
+        return [Entry(below(folder, file.path), file.is_dir, file.file_size) for file in listing.files]
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.owner is not None and not (self.server.capabilities.names_any_file or _is_latin(path)):
             return self.owner.read(path)
-        return self.server.client.download(f"{SERVICE[1:]}/{quoted(_joined(self.root, path))}")
+        return self.server.download(f"{SERVICE[1:]}/{quoted(self._at(path))}")
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
-        await self.server.client.upload("PUT", f"{SERVICE[1:]}/{quoted(_joined(self.root, path))}", content, size)
+        await self.server.client.upload("PUT", f"{SERVICE[1:]}/{quoted(self._at(path))}", content, size)
+
+    def _at(self, path: str) -> str:
+        if not path:
+            return below("", self.root) if self.root else ""
+        return below(self.root, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +95,15 @@ class OfRun:
 
     async def entries(self, folder: str) -> list[Entry]:
         params = [("run_id", self.run_id), *([("path", folder)] if folder else [])]
-        return await _every_entry(self.server, "artifacts/list", params)
+        return await _every_entry(self.server, "artifacts/list", params, folder)
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self.server.client.download("get-artifact", {"run_id": self.run_id, "path": path})
+        return self.server.download("get-artifact", {"run_id": self.run_id, "path": path})
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
         if not 0 < size <= SMALL_UPLOAD:
             raise _unreachable(f"{path} ({size:,} bytes)")
-        query = f"run_uuid={self.run_id}&path={quoted(path)}"
+        query = f"run_uuid={segment(self.run_id)}&path={quoted(below('', path))}"
         await self.server.client.upload("POST", f"ajax-api/2.0/mlflow/upload-artifact?{query}", content, size)
 
 
@@ -107,13 +115,13 @@ class OfLoggedModel:
     model_id: str
 
     async def entries(self, folder: str) -> list[Entry]:
-        path = f"logged-models/{self.model_id}/artifacts/directories"
+        path = f"logged-models/{segment(self.model_id)}/artifacts/directories"
         params = [("artifact_directory_path", folder)] if folder else []
-        return await _every_entry(self.server, path, params)
+        return await _every_entry(self.server, path, params, folder)
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        route = f"ajax-api/2.0/mlflow/logged-models/{self.model_id}/artifacts/files"
-        return self.server.client.download(route, {"artifact_file_path": path})
+        route = f"ajax-api/2.0/mlflow/logged-models/{segment(self.model_id)}/artifacts/files"
+        return self.server.download(route, {"artifact_file_path": path})
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
         raise _unreachable(f"{path} ({size:,} bytes)")
@@ -137,15 +145,11 @@ def _is_latin(path: str) -> bool:
     return name.encode("latin-1", "ignore").decode("latin-1") == name
 
 
-async def _every_entry(server: Server, route: str, params: Sequence[tuple[str, str]]) -> list[Entry]:
+async def _every_entry(server: Server, route: str, params: Sequence[tuple[str, str]], folder: str) -> list[Entry]:
     found = []
     async for page in server.list(route, params, _Listing, lambda page: page.next_page_token):
-        found += [Entry(file.path, file.is_dir, file.file_size) for file in page.files]
+        found += [Entry(below_listed(folder, file.path), file.is_dir, file.file_size) for file in page.files]
     return found
-
-
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder and name else folder or name
 
 
 def _unreachable(what: str) -> ObjectError:

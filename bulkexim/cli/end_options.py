@@ -12,8 +12,8 @@ from bulkexim.cli.options import group
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-AT_ONCE = click.IntRange(min=1)
-A_SECOND = click.FloatRange(min=0, min_open=True)
+AT_ONCE = click.IntRange(1, 10_000)
+A_SECOND = click.FloatRange(0.001, 1_000_000)
 CONFIG = click.Path(path_type=Path)
 LEVELS = click.Choice(["counts", "content", "full"])
 

@@ -6,14 +6,16 @@ import errno
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from bulkexim.cli.visible import visible_lines
 from bulkexim.errors import BulkeximError
+from bulkexim.masking import Mask, in_environment, masking
 
 BUG = 1
 TEMPORARY = 5
@@ -32,7 +34,7 @@ class Failures:
 
     def __init__(self) -> None:
         self.work_dir: Path | None = None
-        self.mask: Callable[[str], str] = str
+        self.mask: Mask = masking(in_environment(os.environ))
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -53,7 +55,7 @@ class Failures:
             self._end(f"This is a bug of bulkexim ({type(error).__name__}); {self._written(error)}", BUG)
 
     def _end(self, sentence: str, code: int) -> None:
-        click.echo(f"bulkexim: {self.mask(sentence)}", err=True)
+        click.echo(f"bulkexim: {visible_lines(self.mask(sentence))}", err=True)
         raise click.exceptions.Exit(code)
 
     def _written(self, error: Exception) -> str:

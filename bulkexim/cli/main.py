@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from importlib import import_module
 from typing import NamedTuple
 
 import click
 
 from bulkexim.cli.failures import Failures
+from bulkexim.cli.options import WrittenHelp
 
 
 class Entry(NamedTuple):
@@ -23,12 +26,15 @@ COMMANDS = {
         "bulkexim.cli.migrate:migrate_workspace", "Move experiments, runs, artifacts, models and versions."
     ),
     "verify": Entry("bulkexim.cli.verify:verify", "Compare both servers object by object; write nothing."),
+    "sweep": Entry(
+        "bulkexim.cli.sweep:sweep", "Show what migrations left over at the destination; remove it on demand."
+    ),
     "status": Entry("bulkexim.cli.status:status", "Say how far a migration is, while it runs or afterwards."),
     "id-map": Entry("bulkexim.cli.id_map:id_map", "Write which id became which, as CSV or JSON."),
 }
 
 
-class Door(click.Group):
+class Door(WrittenHelp, click.Group):
     """A group that imports its commands late and tells every failure in one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
@@ -52,7 +58,18 @@ class Door(click.Group):
         """Run the command that was asked for."""
         ctx.obj = Failures()
         with ctx.obj.told():
+            _warn_of_strangers(os.environ)
             return super().invoke(ctx)
+
+
+def _warn_of_strangers(environ: Mapping[str, str]) -> None:
+    """Say which variables were meant for us, and are none of ours."""
+    if not any(name.startswith("BULKEXIM_") for name in environ):
+        return
+    from bulkexim.config import strangers  # noqa: PLC0415 - most know no variable, and the help comes at once
+
+    for sentence in strangers(environ):
+        click.echo(f"bulkexim: warning: {sentence}", err=True)
 
 
 @click.command(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -65,6 +82,6 @@ def main() -> None:
 
     \b
     Exit codes: 0 everything is accounted for, 2 wrong usage, 3 finished but some objects failed,
-    4 the two ends differ, 5 temporary trouble (run the same command again), 7 fatal, 130 interrupted,
-    1 a bug of bulkexim.
+    4 the two ends differ or something is in excess, 5 temporary trouble (run the same command again), 7 fatal,
+    130 interrupted, 1 a bug of bulkexim.
     """

@@ -10,6 +10,21 @@ import click
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+#: Characters of a path that a sentence repeats.
+SHOWN = 200
+
+
+def _possible(_ctx: click.Context, _param: click.Parameter, path: Path) -> Path:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return path  # It is told by what would read it.
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise click.BadParameter(f"{str(path)[:SHOWN]!r} cannot be looked at ({reason}). Give another one.") from error
+    return path
+
+
 #: For commands that read a ledger.
 work_dir = click.option(
     "--work-dir",
@@ -17,6 +32,7 @@ work_dir = click.option(
     type=click.Path(path_type=Path),
     default=".bulkexim",
     envvar="BULKEXIM_WORK_DIR",
+    callback=_possible,
     show_default=True,
     help="Directory with ledger and logs of the migration.",
 )
@@ -30,7 +46,19 @@ class GroupedOption(click.Option):
         self.group = group
 
 
-class GroupedCommand(click.Command):
+class WrittenHelp(click.Command):
+    r"""A command whose help keeps the lines of paragraphs that begin with ``\b``.
+
+    Click wants the control character there; a docstring reads better with the two letters.
+    """
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the text above the options."""
+        self.help = (self.help or "").replace("\\b", "\b")
+        super().format_help_text(ctx, formatter)
+
+
+class GroupedCommand(WrittenHelp):
     """A command whose help lists its options under headings, in the order of their first option."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bulkexim.ends.server import Server
-from bulkexim.engine.events import Event, Finished, Found, Outcome, PhaseEnded, PhaseSized, PhaseStarted, Stepped
+from bulkexim.engine.events import (
+    Event,
+    Finished,
+    Found,
+    Looking,
+    Outcome,
+    PhaseEnded,
+    PhaseSized,
+    PhaseStarted,
+    Stepped,
+)
 
 Clock = Callable[[], float]
 
@@ -77,7 +87,7 @@ class Phases:
 
     def __call__(self, event: Event) -> None:
         """Note an event."""
-        if isinstance(event, PhaseStarted):
+        if isinstance(event, PhaseStarted | Looking):
             phase = self.known.setdefault(event.kind, Phase(event.kind, self.clock(), Pace(self.window)))
             phase.ended = None  # Another pass adds to what was found before.
         elif event.kind in self.known:

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 
 from bulkexim.cli.phases import Clock, Pace, Phase, Phases, Traffic, clock_text
 from bulkexim.ends.server import Server
-from bulkexim.engine.events import Event, Listener, PhaseEnded, PhaseStarted
+from bulkexim.engine.events import Event, Listener, Looking, PhaseEnded, PhaseStarted
 
 #: Seconds between two lines while a phase is at work; rates are taken over three of them.
 EVERY = 10.0
@@ -28,7 +28,7 @@ def plain(servers: Sequence[Server], say: Callable[[str], None], clock: Clock = 
         phases(event)
         now = clock()
         match event:
-            case PhaseStarted(kind=kind) if first:
+            case PhaseStarted(kind=kind) | Looking(kind=kind) if first:
                 line(now, f"{kind}: started")
             case PhaseEnded(kind=kind):
                 phase = phases.known[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -25,11 +26,14 @@ from bulkexim.engine.events import Listener
 from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.migration import Ends, ends, migrate_between
 from bulkexim.engine.plan import Plan, plan
+from bulkexim.engine.repair import Wrong, mark_for_repair
 from bulkexim.engine.report import Report
-from bulkexim.engine.verification import Verification
+from bulkexim.engine.verification import FindingListener, Verification
 from bulkexim.engine.verify import verify_between
 from bulkexim.errors import BulkeximError
+from bulkexim.http.auth import all_secrets
 from bulkexim.ledger.queries import look
+from bulkexim.masking import in_environment, masked, masking
 
 
 class Job(NamedTuple):
@@ -40,16 +44,25 @@ class Job(NamedTuple):
     settings: Settings
 
 
+class Check(NamedTuple):
+    """How closely both ends are compared afterwards, and whether what is wrong then is moved again."""
+
+    level: Level
+    repair: bool
+
+
 class Outcome(NamedTuple):
-    """What a migration did, and what the comparison after it found."""
+    """What a migration did, what the comparison after it found, and what a repair moved before that."""
 
     report: Report
-    verification: Verification | None
+    verification: Verification | None = None
+    repair: Report | None = None
 
     @property
     def exit_code(self) -> int:
-        """That of the migration; of the comparison where nothing failed."""
-        return self.report.exit_code or (self.verification.exit_code if self.verification else 0)
+        """That of the last migration; of the comparison where nothing failed."""
+        last = self.repair or self.report
+        return last.exit_code or (self.verification.exit_code if self.verification else 0)
 
 
 def asked(failures: Failures, flags: Mapping[str, Any], config_path: Path | None) -> tuple[FileSettings, Job]:
@@ -59,7 +72,8 @@ def asked(failures: Failures, flags: Mapping[str, Any], config_path: Path | None
     """
     merged = config.load(flags, config_path)
     job = Job(config.endpoint(merged, "src"), config.endpoint(merged, "dst"), config.settings(merged))
-    failures.work_dir, failures.mask = job.settings.work_dir, logs.masking(job.source, job.destination)
+    known = [*all_secrets(job.source), *all_secrets(job.destination), *in_environment(os.environ)]
+    failures.work_dir, failures.mask = job.settings.work_dir, masking(known)
     return merged, job
 
 
@@ -72,19 +86,21 @@ def migrate(
     """
     merged, job = asked(failures, flags, config_path)
     if merged.dry_run:
-        planned = anyio.run(_plan, job)
+        planned = masked(anyio.run(_plan, job), failures.mask)
         print_json(planned) if as_json else table.show_plan(planned)
         return 0
     log_path = logs.path_in(job.settings.work_dir)
+    check = Check(merged.verify or Level.CONTENT, bool(merged.repair)) if merged.verify or merged.repair else None
     with logs.opened(log_path, failures.mask) as log:
-        outcome = _run(job, merged.verify, progress, log)
-    report = _masked(outcome.report, failures.mask)
-    verification = verification_text.masked(outcome.verification, failures.mask) if outcome.verification else None
+        outcome = masked(_run(job, check, progress, log), failures.mask)
+    report, verification, repair = outcome
     if as_json:
-        more = {"verification": verification} if verification else {}
-        print_json(report, exit_code=outcome.exit_code, **more)
+        more = {"verification": verification, "repair": repair}
+        print_json(report, exit_code=outcome.exit_code, **{key: value for key, value in more.items() if value})
         return outcome.exit_code
     table.show(report, job.settings.work_dir, log_path)
+    if repair:
+        table.show_repair(repair)
     if verification:
         verification_text.show(verification, log_path)
     return outcome.exit_code
@@ -94,9 +110,9 @@ async def _plan(job: Job) -> Plan:
     return await interruptible(lambda: plan(*job), saying(stderr()))
 
 
-def _run(job: Job, level: Level | None, progress: str, log: FilteringBoundLogger) -> Outcome:
+def _run(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger) -> Outcome:
     try:
-        return anyio.run(_migrate, job, level, progress, log)
+        return anyio.run(_migrate, job, check, progress, log)
     except Interrupted as error:
         log.warning("interrupted")
         raise Interrupted(
@@ -115,22 +131,35 @@ def _left(work_dir: Path) -> str:
         return " before anything was moved"  # there is no ledger yet
 
 
-async def _migrate(job: Job, level: Level | None, progress: str, log: FilteringBoundLogger) -> Outcome:
+async def _migrate(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger) -> Outcome:
     console = stderr()
+    wrong = Wrong()
+
+    async def moved(settings: Settings, servers: Ends) -> Report:
+        with view(progress, servers, console) as listeners:
+            return await migrate_between(*servers, settings, [logging_to(log), *listeners])
 
     async def work() -> Outcome:
         async with ends(*job) as servers:
-            with view(progress, servers, console) as listeners:
-                report = await migrate_between(*servers, job.settings, [logging_to(log), *listeners])
-            return Outcome(report, await compared(job, servers, level, progress, log) if level else None)
+            report = await moved(job.settings, servers)
+            if check is None:
+                return Outcome(report)
+            verification = await compared(job, servers, check.level, progress, log, wrong)
+            if not (check.repair and wrong.objects):
+                return Outcome(report, verification)
+            await mark_for_repair(servers, job.settings, wrong)
+            repaired = await moved(msgspec.structs.replace(job.settings, rebuild_ledger=False), servers)
+            return Outcome(report, await compared(job, servers, check.level, progress, log), repaired)
 
     return await interruptible(work, saying(console))
 
 
-async def compared(job: Job, servers: Ends, level: Level, progress: str, log: FilteringBoundLogger) -> Verification:
-    """Compare the two servers with a view of its own on stderr."""
+async def compared(
+    job: Job, servers: Ends, level: Level, progress: str, log: FilteringBoundLogger, *more: FindingListener
+) -> Verification:
+    """Compare the two servers with a view of its own on stderr; ``more`` get the findings too."""
     with view(progress, servers, stderr()) as listeners:
-        findings = [verification_text.logging_to(log)]
+        findings = [verification_text.logging_to(log), *more]
         return await verify_between(*servers, job.settings, level, listeners=listeners, findings=findings)
 
 
@@ -154,15 +183,6 @@ def stderr() -> Console:
 def saying(console: Console) -> Callable[[str], None]:
     """Return a function that prints a line which nobody cuts."""
     return partial(console.print, soft_wrap=True)
-
-
-def _masked(report: Report, mask: Callable[[str], str]) -> Report:
-    """Return the report without the secrets that a server may have repeated in its replies."""
-    failures = tuple(
-        msgspec.structs.replace(one, error=mask(one.error), name=mask(one.name)) for one in report.failures
-    )
-    remarks = tuple(msgspec.structs.replace(one, example=mask(one.example)) for one in report.remarks)
-    return msgspec.structs.replace(report, failures=failures, remarks=remarks)
 
 
 def print_json(value: msgspec.Struct, **more: object) -> None:

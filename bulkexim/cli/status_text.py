@@ -9,6 +9,7 @@ import msgspec
 
 from bulkexim.cli.standing import KindStanding, Standing, read
 from bulkexim.cli.table import command, grid, printer, say, size
+from bulkexim.cli.visible import visible
 from bulkexim.ledger.queries import Queries
 
 
@@ -49,4 +50,5 @@ def show_failures(queries: Queries, *, as_json: bool) -> None:
         if as_json:
             click.echo(msgspec.json.encode(failure._asdict()))
         else:
-            click.echo(f"{failure.kind}\t{failure.src_id}\t{failure.name}\t{failure.cause}\t{failure.error}")
+            columns = (failure.kind, failure.src_id, failure.name, failure.cause, failure.error)
+            click.echo("\t".join(map(visible, columns)))

@@ -12,12 +12,16 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from bulkexim.cli.visible import visible_lines
 from bulkexim.config import Settings
+from bulkexim.engine.events import Leftover
 from bulkexim.engine.plan import Plan
-from bulkexim.engine.report import Remarked, Report, Uncounted
+from bulkexim.engine.report import ChangedKind, Remarked, Report, Uncounted
 
 #: Columns of a page that nobody's terminal limits: a file, a pipe, the log of a CI.
 PAGE_WIDTH = 120
+#: Changed objects of a kind that are named, and leftovers that are listed.
+NAMED, LISTED = 3, 20
 
 
 def printer() -> Console:
@@ -50,7 +54,7 @@ def size(number: int) -> str:
 
 def say(console: Console, text: str = "") -> None:
     """Print a line that the terminal may wrap but nobody cuts."""
-    console.print(text, soft_wrap=True)
+    console.print(visible_lines(text), soft_wrap=True)
 
 
 def show(report: Report, work_dir: Path, log_path: Path) -> None:
@@ -75,6 +79,16 @@ def show_kinds(console: Console, report: Report) -> None:
     _show_failures(console, report)
     show_remarks(console, report.remarks)
     _show_uncarried(console, report.uncarried)
+    _show_changed(console, report.changed)
+    show_leftovers(console, report.leftovers, report.left)
+
+
+def show_repair(report: Report) -> None:
+    """Print what was moved again because a comparison found it wrong."""
+    console = printer()
+    say(console)
+    say(console, "Moved again, because the comparison found it missing or differing:")
+    show_kinds(console, report)
 
 
 def _show_failures(console: Console, report: Report) -> None:
@@ -107,7 +121,34 @@ def _show_uncarried(console: Console, uncarried: Sequence[Uncounted]) -> None:
     say(console)
 
 
+def _show_changed(console: Console, changed: Sequence[ChangedKind]) -> None:
+    if not changed:
+        return
+    say(console, "Changed at the source meanwhile; the same command carries it:")
+    for kind in changed:
+        names = ", ".join(f"{one.name!r} ({one.how})" for one in kind.examples[:NAMED])
+        say(console, f"  {kind.objects:,}  {kind.kind}: {names}{', ...' if kind.objects > NAMED else ''}")
+    say(console)
+
+
+def show_leftovers(console: Console, leftovers: Sequence[Leftover], number: int) -> None:
+    """Print what stands at the destination without need."""
+    if not number:
+        return
+    say(console, f"In excess at the destination: {number:,}")
+    for left in leftovers[:LISTED]:
+        say(console, f"  {left.why}  {left.kind} {left.name!r} ({left.dst_id}): {left.detail}")
+    if number > LISTED:
+        say(console, f"  and {number - LISTED:,} more: see the log, or --json")
+    say(console)
+
+
 def _next(report: Report, work_dir: Path) -> str:
+    if report.left:
+        return (
+            "Next: 'bulkexim sweep' with the same servers shows what is in excess, and removes it with --yes. "
+            "Then run the same command again."
+        )
     if report.failed:
         listing = command("status --failures", work_dir)
         return f"Next: run the same command again, it tries exactly what is missing. Every failure: {listing}"

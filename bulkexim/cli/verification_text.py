@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
 from bulkexim.cli.table import grid, printer, say, show_remarks
 from bulkexim.config import Level
 from bulkexim.engine.verification import Finding, FindingListener, Verification
-from bulkexim.kinds.compare.difference import Difference
 
 #: Objects and fields that are shown; the log and ``--json`` hold more.
 OBJECTS_SHOWN = 20
@@ -34,22 +31,6 @@ def logging_to(logger: FilteringBoundLogger) -> FindingListener:
         )
 
     return write
-
-
-def masked(verification: Verification, mask: Callable[[str], str]) -> Verification:
-    """Return the outcome without the secrets that a server may have repeated in its replies."""
-
-    def plain(one: Difference) -> Difference:
-        return Difference(mask(one.field), mask(one.expected), mask(one.found))
-
-    findings = tuple(
-        msgspec.structs.replace(
-            one, name=mask(one.name), detail=mask(one.detail), differences=tuple(map(plain, one.differences))
-        )
-        for one in verification.findings
-    )
-    remarks = tuple(msgspec.structs.replace(one, example=mask(one.example)) for one in verification.remarks)
-    return msgspec.structs.replace(verification, findings=findings, remarks=remarks)
 
 
 def show(verification: Verification, log_path: Path) -> None:

@@ -19,7 +19,11 @@ closeness = group("How closely")
 @closeness("--level", "verify", type=LEVELS, help="What is compared, see above.  [default: content]")
 @selection()
 @names()
-@running("--work-dir", metavar="DIR", help="Directory for logs.  [default: .bulkexim]")
+@running(
+    "--work-dir",
+    metavar="DIR",
+    help="Directory for logs; a ledger there tells which side changed.  [default: .bulkexim]",
+)
 @running("--config", "config_path", type=CONFIG, metavar="FILE", help="TOML file with these settings.")
 @traffic()
 @output("--progress", type=click.Choice(["auto", "live", "plain", "off"]), help="View on stderr.  [default: auto]")
@@ -31,7 +35,7 @@ def verify(
     r"""Compare what was selected at the source with what is at the destination; write nothing at either.
 
     Give the servers and the selection of the migration. Both ends are read afresh: objects are paired by their markers
-    at the destination, never by the ledger.
+    at the destination, never by the ledger; that one only helps to say, of a file that differs, which side changed.
 
     \b
     Levels:

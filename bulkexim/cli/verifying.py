@@ -17,6 +17,7 @@ from bulkexim.cli.running import Job, asked, compared, print_json, saying, stder
 from bulkexim.config import Level
 from bulkexim.engine.migration import ends
 from bulkexim.engine.verification import Verification
+from bulkexim.masking import masked
 
 
 def verify(
@@ -30,7 +31,7 @@ def verify(
     log_path = logs.path_in(job.settings.work_dir)
     with logs.opened(log_path, failures.mask) as log:
         verification = anyio.run(_verify, job, merged.verify or Level.CONTENT, progress, log)
-    verification = verification_text.masked(verification, failures.mask)
+    verification = masked(verification, failures.mask)
     if as_json:
         print_json(verification, exit_code=verification.exit_code)
     else:

@@ -39,8 +39,9 @@ def _experiment(meta: Path) -> dict[str, Any] | None:
 
     try:
         known = yaml.safe_load(meta.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{meta} cannot be read ({error}).") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{meta} cannot be read ({reason}).", "Mend or remove it in a copy of the store.") from error
     is_experiment = isinstance(known, dict) and "experiment_id" in known and not {"run_id", "run_uuid"} & known.keys()
     return known if is_experiment else None
 

@@ -13,6 +13,8 @@ ACCEPTED = "Give a folder such as ./mlruns, or a database such as sqlite:///mlfl
 #: Names that MLflow takes for a service, though they look like a folder.
 _SERVICES = frozenset({"databricks", "databricks-uc", "uc"})
 _SQLITE = "sqlite:///"
+#: Characters of a path that a sentence repeats.
+_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,24 @@ def local_store(uri: str) -> LocalStore:
     :raises UsageError: the address names no file or folder of this machine, or there is none
     """
     is_database = scheme(uri) == "sqlite"
-    path = Path(_database(uri) if is_database else _folder(uri)).expanduser().resolve()
-    if not path.exists():
+    named = _database(uri) if is_database else _folder(uri)
+    try:
+        path = Path(named).expanduser().resolve()
+        is_there = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long, a NUL in it, no such user, a circle of links, a folder that we may not look into.
+        raise UsageError(f"There is no store at {named[:_SHOWN]!r} ({_reason(error)}).", ACCEPTED) from error
+    if not is_there:
         raise UsageError(f"There is no store at {path}.", ACCEPTED)
     if is_database and not path.is_file():
         raise UsageError(f"{path} is not an SQLite database.", ACCEPTED)
     if not is_database and not path.is_dir():
         raise UsageError(f"{path} is not a folder.", f"If it is an SQLite database, give {_SQLITE}{path}.")
     return LocalStore(path, is_database)
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or "" if isinstance(error, OSError) else str(error)
 
 
 def _database(uri: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -25,10 +26,12 @@ def opened(
 ) -> AbstractAsyncContextManager[Server]:
     """Return the open end ``name`` ("source" or "destination"). A source may be a local store.
 
-    With ``artifacts``, a local store whose artifacts cannot be reached is refused.
+    With ``artifacts``, a local store whose artifacts cannot be reached is refused. An ``identity`` that is an address
+    loses its login, as every address does under which an end is remembered.
 
     :raises UsageError: the address names no end of that kind
     """
+    identity = identity and re.sub(r"(?<=://)[^/?#]+@", "", identity)
     if scheme(endpoint.uri) in ("http", "https"):
         return connected(endpoint, name, identity=identity, patience=patience)
     if not is_local(endpoint.uri):

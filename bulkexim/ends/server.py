@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -21,10 +22,12 @@ from bulkexim.errors import (
     NoSuchEndpoint,
     NotFound,
     NotSent,
+    ObjectError,
     Refused,
     TemporaryTrouble,
 )
 from bulkexim.http import auth
+from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Params, Patience, Repeat
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.transport import AiohttpTransport
@@ -34,6 +37,10 @@ Page = TypeVar("Page")
 Version = tuple[int, int]
 
 API = "api/2.0/mlflow/"
+#: Characters of a version that sentences repeat.
+VERSION_SHOWN = 40
+#: Ids of runs and logged models (``mlflow.utils.validation``).
+_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 #: Seconds for which a server that has not answered yet is waited for at the start.
 FIRST_PATIENCE = Patience(seconds=8.0, longest_pause=1.0)
 
@@ -94,6 +101,11 @@ class Capabilities:
         return self.version >= (3, 15)
 
     @property
+    def attaches_files(self) -> bool:
+        """Whether every file of a run, a model or the artifact service is sent as an attachment (a web page is not)."""
+        return self.version >= (2, 3)
+
+    @property
     def streams_uploads(self) -> bool:
         """Whether an upload may take its time (gunicorn, the server before 3.3, kills a request after 30 s)."""
         return self.version >= (3, 3)
@@ -124,47 +136,58 @@ class Server:
         with suppress(NotFound):
             await self.send(method, path, body)
 
-    async def search(
+    def search(
         self, path: str, body: Mapping[str, Any], reply: type[Page], token: Callable[[Page], str | None]
     ) -> AsyncIterator[Page]:
-        """Yield the pages of a POST search.
+        """Return the pages of a POST search.
 
-        :raises BadReply: the server gave a page token twice, which would never end
+        :raises BadReply: the server gives a page token again and again, so that its pages would never end
         """
-        seen: set[str] = set()
-        next_token: str | None = None
-        while True:
-            page = await self.post(path, {**body, **({"page_token": next_token} if next_token else {})}, reply)
-            yield page
-            next_token = _fresh(token(page), seen, path)
-            if next_token is None:
-                return
 
-    async def list(
+        async def page(asked: str | None, check: Callable[[Page], None]) -> Page:
+            given = {**body, "page_token": asked} if asked else body
+            return await self.client.call("POST", _route(path), reply, body=given, check=check)
+
+        return _pages(page, token, path)
+
+    def list(
         self, path: str, params: Sequence[tuple[str, str | int]], reply: type[Page], token: Callable[[Page], str | None]
     ) -> AsyncIterator[Page]:
-        """Yield the pages of a GET search; see `search`."""
-        seen: set[str] = set()
-        next_token: str | None = None
-        while True:
-            page = await self.get(path, reply, [*params, *([("page_token", next_token)] if next_token else [])])
-            yield page
-            next_token = _fresh(token(page), seen, path)
-            if next_token is None:
-                return
+        """Return the pages of a GET search; see `search`."""
+
+        async def page(asked: str | None, check: Callable[[Page], None]) -> Page:
+            given = [*params, ("page_token", asked)] if asked else params
+            return await self.client.call("GET", _route(path), reply, params=given, check=check)
+
+        return _pages(page, token, path)
+
+    def download(self, path: str, params: Params | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a stored file; see `bulkexim.http.client.Client.download`."""
+        return self.client.download(path, params, attached=self.capabilities.attaches_files)
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self.client.aclose()
 
 
-def _fresh(token: str | None, seen: set[str], path: str) -> str | None:
-    if not token:
-        return None
-    if token in seen:
-        raise BadReply(f"{path}: the server repeats the page token {token!r}, so its pages would never end.")
-    seen.add(token)
-    return token
+async def _pages(
+    get: Callable[[str | None, Callable[[Page], None]], Awaitable[Page]], token: Callable[[Page], str | None], path: str
+) -> AsyncIterator[Page]:
+    """Yield pages to the last; one that names a token which was there before is asked for again, as any bad reply."""
+    seen: set[str] = set()
+
+    def leads_on(page: Page) -> None:
+        if (following := token(page)) in seen:
+            raise BadReply(f"{path}: the server repeats the page token {following!r}, so its pages would never end.")
+
+    asked: str | None = None
+    while True:
+        page = await get(asked, leads_on)
+        yield page
+        asked = token(page)
+        if not asked:
+            return
+        seen.add(asked)
 
 
 def _route(path: str) -> str:
@@ -174,6 +197,16 @@ def _route(path: str) -> str:
 def quoted(path: str) -> str:
     """Return a path of an artifact as it stands in a URL; slashes stay."""
     return quote(path, safe="/")
+
+
+def segment(name: str) -> str:
+    """Return an id that a server gave as one piece of a path in a URL.
+
+    :raises ObjectError: it would lead to another path
+    """
+    if not _ID.fullmatch(name):
+        raise ObjectError("unsafe id", f"A server gave the id {name[:80]!r}, which is none of MLflow's.", "Check it.")
+    return name
 
 
 @asynccontextmanager
@@ -203,20 +236,17 @@ async def connected(
 def _unprobed(
     endpoint: Endpoint, name: str, identity: str | None, transport: httpx.AsyncBaseTransport | None, patience: Patience
 ) -> Server:
-    try:
-        base = httpx.URL(endpoint.uri.rstrip("/") + "/")
-    except httpx.InvalidURL as error:
-        raise FatalError(f"The {name} address is not a URL ({error}).", "Give http://host:port.") from error
-    if base.scheme not in ("http", "https") or not base.host:
-        shown = base.copy_with(userinfo=b"")
-        raise FatalError(f"The {name} address {shown} cannot be used.", "Give http://host:port or https://host:port.")
+    base = server_address(endpoint.uri, name)
     login = (base.username, base.password) if base.userinfo else None
     base = base.copy_with(userinfo=b"")
+    # A session at a gateway is nobody's business of ours: what a server wants kept is not kept.
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     http = httpx.AsyncClient(
         base_url=base,
         transport=transport or AiohttpTransport(tls=auth.tls(endpoint)),
         headers={"user-agent": "bulkexim", "accept": "*/*", **auth.headers(endpoint)},
         auth=auth.plugin(endpoint) or login,
+        cookies=no_cookies,
         timeout=patience.timeout,
         follow_redirects=False,
         trust_env=False,
@@ -251,10 +281,10 @@ async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
             f"The {name}{where} declines: {error.problem}", "Check address, workspace and login."
         ) from error
     if endpoint.workspace and not info.workspaces_enabled:
-        raise FatalError(
-            f"The {name} has no workspaces.", f"Leave out --{name[:3]}-workspace, or start it with --enable-workspaces."
-        )
-    return Capabilities(_parsed(text, name), text, info.store_type == "FileStore", info.workspaces_enabled)
+        flag = "--src-workspace" if name == "source" else "--dst-workspace"
+        raise FatalError(f"The {name} has no workspaces.", f"Leave out {flag}, or start it with --enable-workspaces.")
+    version, shown = _parsed(text, name), text[:VERSION_SHOWN]
+    return Capabilities(version, shown, info.store_type == "FileStore", info.workspaces_enabled)
 
 
 async def _version(server: Server) -> str:
@@ -277,7 +307,7 @@ async def _info(server: Server) -> ServerInfo:
 
 
 def _parsed(text: str, name: str) -> Version:
-    found = re.match(r"(\d+)\.(\d+)", text)
+    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", text)
     if found is None:
         raise FatalError(
             f"The {name} does not say which MLflow it is (its /version is not a number).", "Check the address."

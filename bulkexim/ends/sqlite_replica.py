@@ -15,6 +15,7 @@ from pathlib import Path
 
 from anyio import from_thread
 
+from bulkexim.ends.local_store import ACCEPTED
 from bulkexim.ends.replica import Replica
 from bulkexim.ends.sqlite_schema import check_schema
 from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
@@ -82,7 +83,7 @@ def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.OperationalError as error:
         raise _unreadable(path, error) from error
     except sqlite3.DatabaseError as error:
-        raise UsageError(f"{path} is not an SQLite database, or a damaged one ({error}).") from error
+        raise UsageError(f"{path} is not an SQLite database, or a damaged one ({error}).", ACCEPTED) from error
     after = path.stat()
     if idle and (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise _busy(path)
@@ -100,7 +101,7 @@ def _unreadable(path: Path, error: sqlite3.OperationalError) -> Exception:
         return _busy(path)
     if code == sqlite3.SQLITE_READONLY:
         return _not_closed(path)
-    return UsageError(f"{path} cannot be read or copied ({error}).")
+    return UsageError(f"{path} cannot be read or copied ({error}).", ACCEPTED)
 
 
 def _busy(path: Path) -> TemporaryTrouble:

@@ -11,6 +11,7 @@ import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
 
+from bulkexim.ends.local_store import ACCEPTED
 from bulkexim.errors import FatalError, UsageError
 
 
@@ -21,7 +22,7 @@ def check_schema(store: sqlite3.Connection, tables: set[str], path: Path) -> Non
     :raises FatalError: the schema is older or newer
     """
     if not {"experiments", "runs"} <= tables:
-        raise UsageError(f"{path} is not an MLflow store: it has no tables of experiments and runs.")
+        raise UsageError(f"{path} is not an MLflow store: it has no tables of experiments and runs.", ACCEPTED)
     query = "select version_num from alembic_version"
     schema = {row[0] for row in store.execute(query)} if "alembic_version" in tables else set()
     known, head = _schemas()

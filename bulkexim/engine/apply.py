@@ -21,7 +21,7 @@ from bulkexim.kinds.base import Draft, Filled, Kind, Placed
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.schema import Row, State
 
-CREATE_TRIES = 3
+CREATE_TRIES = 6
 
 Reading = Callable[[], Awaitable[Any]]
 Translation = Callable[[], Awaitable[Draft[Any]]]

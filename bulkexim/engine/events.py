@@ -27,6 +27,12 @@ class PhaseStarted(msgspec.Struct, frozen=True, tag=True):
     kept: tuple[str, ...] = ()
 
 
+class Looking(msgspec.Struct, frozen=True, tag=True):
+    """Both ends are looked at once more; a phase without objects of its own."""
+
+    kind: str = "last look"
+
+
 class Skipped(msgspec.Struct, frozen=True, tag=True):
     """Objects of a kind were left out on demand."""
 
@@ -89,7 +95,54 @@ class Uncarried(msgspec.Struct, frozen=True, tag=True):
     more: bool = False
 
 
-Event = PhaseStarted | Skipped | PhaseSized | Found | Stepped | Finished | PhaseEnded | Uncarried
+class Why(StrEnum):
+    """Why something at the destination is one too many."""
+
+    DOUBLED = "doubled"
+    HALF_MADE = "half made"
+    UNNEEDED = "not needed any more"
+
+
+class Leftover(msgspec.Struct, frozen=True, tag=True):
+    """Something that a migration made at the destination, and that should not stand there."""
+
+    kind: str
+    dst_id: DestinationId
+    name: str
+    why: Why
+    detail: str
+
+
+class Change(StrEnum):
+    """How an object of the source is not as it was when it was moved."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    GROWING = "still being written"
+
+
+class Changed(msgspec.Struct, frozen=True, tag=True):
+    """The source went on while it was read; the next run carries this object as it is by then."""
+
+    kind: str
+    id: SourceId
+    name: str
+    how: Change
+
+
+Event = (
+    PhaseStarted
+    | Looking
+    | Skipped
+    | PhaseSized
+    | Found
+    | Stepped
+    | Finished
+    | PhaseEnded
+    | Uncarried
+    | Leftover
+    | Changed
+)
 Listener = Callable[[Event], None]
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from structlog.typing import FilteringBoundLogger
 
 from bulkexim.engine.events import (
+    Changed,
     Event,
     Finished,
     Found,
+    Leftover,
     Listener,
+    Looking,
     Outcome,
     PhaseEnded,
     PhaseSized,
@@ -28,20 +31,30 @@ def logging_to(logger: FilteringBoundLogger) -> Listener:
                 logger.info("state", kind=kind, name=name, source_id=source_id, destination_id=dst_id, state=str(state))
             case Finished():
                 _finished(logger, event)
-            case PhaseStarted(kind=kind):
+            case PhaseStarted(kind=kind) | Looking(kind=kind):
                 logger.info("phase started", kind=kind)
             case PhaseSized(kind=kind, total=total):
                 logger.info("phase sized", kind=kind, objects=total)
             case PhaseEnded(kind=kind, seconds=seconds):
                 logger.info("phase ended", kind=kind, seconds=seconds)
-            case Skipped(kind=kind, objects=objects):
-                logger.warning("left out", kind=kind, objects=objects)
-            case Uncarried(kind=kind, objects=objects, more=more):
-                logger.warning("not carried", kind=kind, objects=objects, more=more)
             case Found():
                 pass  # every object that was found has a line of its own
+            case _:
+                _aside(logger, event)
 
     return write
+
+
+def _aside(logger: FilteringBoundLogger, event: Skipped | Uncarried | Leftover | Changed) -> None:
+    match event:
+        case Skipped(kind=kind, objects=objects):
+            logger.warning("left out", kind=kind, objects=objects)
+        case Uncarried(kind=kind, objects=objects, more=more):
+            logger.warning("not carried", kind=kind, objects=objects, more=more)
+        case Leftover(kind, dst_id, name, why, detail):
+            logger.warning("left over", kind=kind, name=name, destination_id=dst_id, why=str(why), detail=detail)
+        case Changed(kind, source_id, name, how):
+            logger.warning("changed meanwhile", kind=kind, name=name, source_id=source_id, how=str(how))
 
 
 def _finished(logger: FilteringBoundLogger, event: Finished) -> None:

@@ -17,7 +17,7 @@ from bulkexim.engine.transfer import transfer
 from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble
 from bulkexim.http.client import Patience
 from bulkexim.kinds.scope import Pair
-from bulkexim.ledger.files import locked
+from bulkexim.ledger.files import locked, set_aside
 from bulkexim.ledger.journal import journal
 
 
@@ -46,9 +46,11 @@ async def migrate(
 
 async def migrate_between(src: Server, dst: Server, settings: Settings, listeners: Sequence[Listener]) -> Report:
     """Move between two servers that are open already; see `migrate`."""
-    started = time.monotonic()
+    started, before = time.monotonic(), sent_so_far(src, dst)
     counting = Counting()
     with locked(settings.work_dir):
+        if settings.rebuild_ledger:
+            set_aside(settings.work_dir)
         async with journal(settings.work_dir) as ledger:
             ledger.bind(src.identity, dst.identity)
             pair = Pair(src, dst, ledger, settings)
@@ -56,8 +58,21 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
                 await transfer(pair, copier(src, dst, settings), Events(counting, *listeners))
             except CallError as error:
                 raise stopped(error) from error
-            requests = {"source": src.client.traffic.requests, "destination": dst.client.traffic.requests}
-            return counting.report(seconds=time.monotonic() - started, requests=requests, notes=list(ledger.notes()))
+            return counting.report(
+                seconds=time.monotonic() - started,
+                requests=requests_since(before, src, dst),
+                notes=list(ledger.notes()),
+            )
+
+
+def sent_so_far(src: Server, dst: Server) -> dict[str, int]:
+    """Return the number of requests to either end, by its name."""
+    return {"source": src.client.traffic.requests, "destination": dst.client.traffic.requests}
+
+
+def requests_since(before: dict[str, int], src: Server, dst: Server) -> dict[str, int]:
+    """Return the requests to either end since `sent_so_far` said ``before``."""
+    return {name: number - before[name] for name, number in sent_so_far(src, dst).items()}
 
 
 def stopped(error: CallError) -> BulkeximError:

@@ -46,6 +46,8 @@ class Pass:
     apply: Apply
     #: Objects listed so far by kind, over all passes.
     listed: Counter[str] = field(default_factory=Counter)
+    #: Objects that this pass brought or changed.
+    moved: int = 0
     _final: bool = False
     _again: bool = False
     _waiting: list[Any] = field(default_factory=list)
@@ -110,11 +112,14 @@ class Pass:
     async def _select(self, values: Sequence[Any]) -> list[AnyDraft]:
         """Return what is missing or changed; what is there already is only counted."""
         drafts = await self.kind.drafts(values, final=self._final)
-        rows = await self.pair.ledger.rows(self.kind.name, [draft.id for draft in drafts])
+        # The pages of a source that is written to shift: one may show again what is on its way, which would double it.
+        pairs = zip(drafts, values, strict=True)
+        new = {draft.id: (draft, value) for draft, value in pairs if draft.id not in self._open}
+        rows = await self.pair.ledger.rows(self.kind.name, new)
         if not self._again and not self._quiet:
-            await self._count(drafts)
+            await self._count(len(new))
         missing = []
-        for draft, value in zip(drafts, values, strict=True):
+        for draft, value in new.values():
             row = rows.get(draft.id)
             if row is not None and self._is_there(draft, row):
                 self._already(draft, row)
@@ -127,9 +132,9 @@ class Pass:
         await self.pair.ledger.planned(self.kind.name, {draft.id: draft.name for draft in missing})
         return missing
 
-    async def _count(self, drafts: Sequence[AnyDraft]) -> None:
-        self.listed[self.kind.name] += len(drafts)
-        self.events.emit(Found(self.kind.name, len(drafts)))
+    async def _count(self, objects: int) -> None:
+        self.listed[self.kind.name] += objects
+        self.events.emit(Found(self.kind.name, objects))
         await self.pair.ledger.phase(self.kind.name, self.listed[self.kind.name], None)
 
     def _is_there(self, draft: AnyDraft, row: Row) -> bool:
@@ -155,9 +160,10 @@ class Pass:
                     await self._not_reached(draft)
                 else:
                     await self._move_one(draft, reading)
+                    del self._open[draft.id]
 
     async def _move_one(self, draft: AnyDraft, reading: _Reading) -> None:
-        row, value = self._open.pop(draft.id)
+        row, value = self._open[draft.id]
 
         async def translate() -> AnyDraft:
             return (await self.kind.drafts([value], final=self._final))[0]
@@ -193,6 +199,7 @@ class Pass:
             await self._failed(draft, error)
 
     async def _moved(self, draft: AnyDraft, outcome: Outcome, filled: Filled, started: float) -> None:
+        self.moved += outcome is Outcome.MOVED
         row = (await self.pair.ledger.rows(self.kind.name, [draft.id]))[draft.id]
         self.events.emit(
             Finished(
@@ -262,11 +269,15 @@ def _is_temporary(error: ObjectError) -> bool:
 
 async def recover(kind: Kind[Any, Any], ledger: Journal) -> None:
     """Read the markers at the destination, once for a ledger: an earlier one may have been lost."""
-    if f"recovered {kind.name}" in ledger.setup():
-        return
+    if f"recovered {kind.name}" not in ledger.setup():
+        await adopt(kind, ledger)
+        await ledger.recovered(kind.name)
+
+
+async def adopt(kind: Kind[Any, Any], ledger: Journal) -> None:
+    """Note what stands at the destination by its markers, where the ledger does not know it."""
     async for found in kind.recover():
         await ledger.adopted(kind.name, [(one.src_id, one.name, one.dst_id, one.location, one.digest) for one in found])
-    await ledger.recovered(kind.name)
 
 
 @dataclass(slots=True)

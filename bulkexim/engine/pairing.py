@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,10 @@ class _Known:
 
     comparison: AnyComparison
     partners: dict[SourceId, DestinationId] = field(default_factory=dict)
-    #: Partners that their migration did not complete.
-    open: set[SourceId] = field(default_factory=set)
+    #: Partners that their migration did not complete, with their names.
+    open: dict[SourceId, str] = field(default_factory=dict)
+    #: Objects of the destination that are in the bin.
+    binned: set[DestinationId] = field(default_factory=set)
     #: Objects that the destination has in the selection, and which were not met at the source so far.
     unmet: set[SourceId] = field(default_factory=set)
     met: set[SourceId] = field(default_factory=set)
@@ -61,6 +63,12 @@ class Pairing:
         del ids
         return self._kinds[kind].met if kind in self._kinds else ()
 
+    async def note(self, comparison: AnyComparison) -> None:
+        """Read the markers of a kind that is not compared, for what points to its objects."""
+        async for page in comparison.present():
+            known = [(found.src_id, found.name, found.id, found.location, "") for found in page if found.src_id]
+            await self.pair.ledger.adopted(comparison.kind.name, known)
+
     async def split(self, kind: str, drafts: Sequence[Draft[Any]]) -> tuple[list[Paired], list[Draft[Any]]]:
         """Return, of objects met at the source, those that have a partner, and those that miss one."""
         known = self._kinds[kind]
@@ -69,7 +77,8 @@ class Pairing:
         missing = [draft for draft in drafts if draft.id not in known.partners]
         # Known to the ledger, they are not taken for objects that nobody selected.
         await self.pair.ledger.planned(kind, {draft.id: draft.name for draft in missing})
-        return [Paired(draft, known.partners[draft.id]) for draft in drafts if draft.id in known.partners], missing
+        there = [(draft, known.partners[draft.id]) for draft in drafts if draft.id in known.partners]
+        return [Paired(draft, dst_id, dst_id in known.binned) for draft, dst_id in there], missing
 
     async def left_over(self) -> None:
         """Tell what came from this source, from objects that the source does not have any more."""
@@ -86,7 +95,7 @@ class Pairing:
         home = self._kinds.get(known.comparison.home)
         for found in page:
             if found.stranger and home is not None and found.home in home.selected & home.own:
-                self._extra(kind, found.id, found.name, "not from this source")
+                self._extra(kind, found.id, found.name, found.stranger)
         await self._adopt(kind, known, page)
         ours = [found for found in page if found.src_id is not None and self._expected(known, found)]
         known.unmet |= {found.src_id for found in ours if found.src_id is not None}
@@ -101,23 +110,23 @@ class Pairing:
             return known.comparison.selects(found)
         return found.home in home.selected | home.held
 
-    async def _adopt(self, kind: str, known: _Known, page: Iterable[Present]) -> None:
+    async def _adopt(self, kind: str, known: _Known, page: Sequence[Present]) -> None:
         new, better = [], []
+        known.binned |= {found.id for found in page if found.deleted}
         for found in page:
             if found.src_id is None:
                 continue
             if found.src_id not in known.partners:
                 new.append((found.src_id, found.name, found.id, found.location, ""))
-                known.open |= set() if found.complete else {found.src_id}
+                known.open |= {} if found.complete else {found.src_id: found.name}
                 known.partners[found.src_id] = found.id
                 continue
-            kept, other = known.partners[found.src_id], found.id
+            kept, other, name = known.partners[found.src_id], found.id, found.name
             if found.complete and found.src_id in known.open:
-                kept, other = other, kept
+                kept, other, name = other, kept, known.open.pop(found.src_id)
                 better.append((found.src_id, found.id, found.location))
                 known.partners[found.src_id] = kept
-                known.open.discard(found.src_id)
-            self._extra(kind, other, found.name, f"doubled: {kept} came from the same object", found.src_id)
+            self._extra(kind, other, name, f"doubled: {kept} came from the same object", found.src_id)
         await self.pair.ledger.adopted(kind, new)
         for partner in better:
             await self.pair.ledger.created(kind, *partner)

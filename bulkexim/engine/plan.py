@@ -14,7 +14,7 @@ import msgspec
 
 from bulkexim.config import Endpoint, Settings
 from bulkexim.ends.server import Server
-from bulkexim.engine.migration import copier, ends, stopped
+from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.moving import recover
 from bulkexim.engine.report import Remarked, Uncounted, remarked
 from bulkexim.errors import CallError
@@ -60,6 +60,8 @@ class _Sum:
 
     found: int = 0
     already: int = 0
+    #: Requests that one listing of the source takes.
+    listings: int = 0
     estimate: Estimate = field(default_factory=Estimate)
 
 
@@ -69,7 +71,8 @@ async def plan(source: Endpoint | str, destination: Endpoint | str, settings: Se
     :raises BulkeximError: the migration could not even begin
     """
     settings = settings or Settings()
-    async with ends(source, destination, settings) as (src, dst), rehearsal(settings.work_dir) as ledger:
+    memory = rehearsal(settings.work_dir, empty=settings.rebuild_ledger)
+    async with ends(source, destination, settings) as (src, dst), memory as ledger:
         ledger.bind(src.identity, dst.identity)
         try:
             return await _Planning(Pair(src, dst, ledger, settings)).run()
@@ -84,10 +87,12 @@ class _Planning:
         self._notes: list[Note] = []
         #: Requests that only the plan sends: a migration finds the same things out while it copies.
         self._extra = 0
+        self._before = sent_so_far(*pair.servers)
 
     async def run(self) -> Plan:
         pair = self._pair
         scope = await resolve(pair)
+        resolving = _sent(pair.source) - self._before["source"]
         way = copier(pair.source, pair.destination, pair.settings)
         # What the plan met is in the ledger, but never complete there.
         async for kinds in passes(pair, way, scope, pair.ledger.rows):
@@ -98,16 +103,24 @@ class _Planning:
         ids = [found.experiment_id for found in scope.selected]
         left = [Uncounted(one.kind, one.objects, one.more) async for one in uncarried(pair.source, ids)]
         estimates = [total.estimate for total in self._sums.values()]
-        whole = Estimate()
+        whole = self._looking_back(resolving)
         for estimate in estimates:
             whole = whole.plus(estimate)
+        sent = requests_since(self._before, *pair.servers)
         return Plan(
             kinds=tuple(_planned(kind, total) for kind, total in self._sums.items() if total.found),
             uncarried=tuple(left),
             remarks=remarked(self._notes),
-            src_requests=round(whole.src_requests) + _sent(pair.source) - self._extra,
-            dst_requests=round(whole.dst_requests) + _sent(pair.destination),
+            src_requests=round(whole.src_requests) + sent["source"] - self._extra,
+            dst_requests=round(whole.dst_requests) + sent["destination"],
         )
+
+    def _looking_back(self, resolving: int) -> Estimate:
+        """Return what the last look takes: both ends are listed again, the source only if something was moved."""
+        listings = [max(1, total.listings) for total in self._sums.values()]
+        again = resolving + sum(listings) if any(total.found > total.already for total in self._sums.values()) else 0
+        # The destination is listed by markers, and asked what helped to make the objects.
+        return Estimate(again, sum(listings) + len(listings))
 
     async def _kind(self, kind: Kind[Any, Any]) -> None:
         total = self._sums.setdefault(kind.name, _Sum())
@@ -159,6 +172,7 @@ async def _counting(
     """Pass pages on; those of a container are listed a second time when it is closed."""
     before = _sent(source)
     async for page in pages:
+        total.listings += _sent(source) - before
         if again:
             total.estimate = total.estimate.plus(Estimate(_sent(source) - before))
         yield page

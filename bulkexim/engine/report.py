@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from bulkexim.engine.events import Event, Finished, Found, Outcome, PhaseEnded, PhaseStarted, Skipped, Uncarried
+from bulkexim.engine.events import (
+    Changed,
+    Event,
+    Finished,
+    Found,
+    Leftover,
+    Outcome,
+    PhaseEnded,
+    PhaseStarted,
+    Skipped,
+    Uncarried,
+)
 from bulkexim.ledger.queries import Note
 
-#: Failures that a report holds; the ledger and the log have all of them.
-FAILURES_HELD = 100
+H = TypeVar("H")
+
+#: Failures, leftovers and changes that a report holds; the log has all of them.
+HELD = 100
+#: Exit code for two ends that are not the same.
+DIFFERENT = 4
 
 
 class KindReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,14 +68,28 @@ class Remarked(msgspec.Struct, frozen=True):
     example: str
 
 
+class ChangedKind(msgspec.Struct, frozen=True):
+    """How many objects of a kind changed at the source meanwhile, and some of them."""
+
+    kind: str
+    objects: int
+    examples: tuple[Changed, ...]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did. ``exit_code`` is what the command ends with."""
+    """What a run did. ``exit_code`` is what the command ends with.
+
+    ``leftovers`` are the first of what stands at the destination without need, ``left`` is the number of all.
+    """
 
     kinds: tuple[KindReport, ...] = ()
     causes: dict[str, int] = {}
     failures: tuple[Failure, ...] = ()
     uncarried: tuple[Uncounted, ...] = ()
     remarks: tuple[Remarked, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    left: int = 0
+    changed: tuple[ChangedKind, ...] = ()
     requests: dict[str, int] = {}
     seconds: float = 0.0
     temporary: bool = False
@@ -72,9 +101,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 everything accounted for, 3 some objects failed, 5 they may well arrive the next time."""
+        """0 all accounted for, 3 some failed, 5 those may well arrive the next time, 4 something is in excess."""
         if not self.failed:
-            return 0
+            return DIFFERENT if self.left else 0
         return 5 if self.temporary else 3
 
 
@@ -89,6 +118,10 @@ class Counting:
         self._uncarried: list[Uncounted] = []
         self._kept: dict[str, tuple[str, ...]] = {}
         self._lasting = False
+        self._left: list[Leftover] = []
+        self._leftovers = 0
+        self._changed: dict[str, list[Changed]] = {}
+        self._changes: Counter[str] = Counter()
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -106,6 +139,12 @@ class Counting:
                 self._uncarried.append(Uncounted(kind, objects, more))
             case Finished():
                 self._finished(event)
+            case Leftover():
+                self._leftovers += 1
+                _hold(self._left, event)
+            case Changed(kind=kind):
+                self._changes[kind] += 1
+                _hold(self._changed.setdefault(kind, []), event)
             case _:
                 pass
 
@@ -116,8 +155,7 @@ class Counting:
         if event.outcome is Outcome.FAILED:
             self._causes[event.cause] += 1
             self._lasting |= not event.temporary
-            if len(self._failures) < FAILURES_HELD:
-                self._failures.append(Failure(event.kind, event.id, event.name, event.cause, event.error))
+            _hold(self._failures, Failure(event.kind, event.id, event.name, event.cause, event.error))
 
     def report(self, *, seconds: float, requests: dict[str, int], notes: list[Note]) -> Report:
         """Return the report so far."""
@@ -127,6 +165,11 @@ class Counting:
             failures=tuple(self._failures),
             uncarried=tuple(self._uncarried),
             remarks=(*self._always_kept(), *remarked(notes)),
+            leftovers=tuple(self._left),
+            left=self._leftovers,
+            changed=tuple(
+                ChangedKind(kind, self._changes[kind], tuple(examples)) for kind, examples in self._changed.items()
+            ),
             requests=requests,
             seconds=seconds,
             temporary=bool(self._causes) and not self._lasting,
@@ -151,6 +194,11 @@ class Counting:
             bytes=counts["bytes"],
             seconds=float(self._seconds[kind]),
         )
+
+
+def _hold(held: list[H], one: H) -> None:
+    if len(held) < HELD:
+        held.append(one)
 
 
 def remarked(notes: list[Note]) -> tuple[Remarked, ...]:

@@ -2,7 +2,8 @@
 
 A migration is a row of passes, one for each kind, in the order of their dependencies. A pass lists its kind at the
 source, compares with the ledger, and brings what is missing or changed to the destination (`moving`). Containers
-(experiments, registered models) are closed at the end, when everything they hold is there.
+(experiments, registered models) are closed at the end, when everything they hold is there; then both ends are looked
+at once more.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections import Counter
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.apply import Apply
 from bulkexim.engine.events import Events, Skipped, Uncarried
+from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
 from bulkexim.kinds.order import left_out, passes, resolve
 from bulkexim.kinds.others import uncarried
 from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.schema import State
 
 
 async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
@@ -27,17 +30,19 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     """
     scope = await resolve(pair)
     apply = Apply(pair, events)
-    containers: list[Pass] = []
+    done: list[Pass] = []
     listed: Counter[str] = Counter()
     async for kinds in passes(pair, copier, scope):
         for kind in kinds:
             moving = Pass(kind, pair, events, apply, listed)
             await moving.run()
-            if kind.container:
-                containers.append(moving)
-    for container in reversed(containers):
-        await container.close()
+            if kind.until is State.SEALED:
+                done.append(moving)
+    for moving in reversed(done):
+        if moving.kind.container:
+            await moving.close()
     async for kind_name, objects in left_out(pair, scope):
         events.emit(Skipped(kind_name, objects))
     async for left in uncarried(pair.source, [found.experiment_id for found in scope.selected]):
         events.emit(Uncarried(left.kind, left.objects, left.more))
+    await look_back(pair, copier, scope, done, events)

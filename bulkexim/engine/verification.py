@@ -9,14 +9,13 @@ from enum import StrEnum
 import msgspec
 
 from bulkexim.config import Level
-from bulkexim.engine.report import Remarked, remarked
+from bulkexim.engine.report import DIFFERENT, Remarked, remarked
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.compare.difference import Difference
 from bulkexim.ledger.queries import Note
 
 #: Findings that a verification holds; listeners get all of them.
 FINDINGS_HELD = 1000
-DIFFERENT = 4
 
 
 class Verdict(StrEnum):

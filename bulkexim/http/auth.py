@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import configparser
 import ssl
-from base64 import b64encode
-from collections.abc import Generator
+from base64 import b64decode, b64encode
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 
@@ -17,6 +19,14 @@ from bulkexim.errors import UsageError
 
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 CREDENTIALS_FILE = Path("~/.mlflow/credentials")
+
+#: Headers of a request that say nothing of who sends it; any other may be a plugin's login.
+_OPEN = frozenset(
+    {"host", "user-agent", "accept", "accept-encoding", "connection", "content-length", "content-type"}
+    | {"transfer-encoding", WORKSPACE_HEADER.lower()}
+)
+#: Letters of the shortest header of a plugin that counts as a secret: "yes" and "team-a" do not.
+_SHORTEST = 8
 
 
 def headers(endpoint: Endpoint) -> dict[str, str]:
@@ -37,6 +47,35 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
     return chosen
 
 
+def secrets(sent: Mapping[str, str]) -> Iterator[str]:
+    """Yield what nobody is told of the headers of a request."""
+    for name, value in sent.items():
+        if name.lower() == "authorization":
+            yield value.partition(" ")[2] or value
+            yield from _password(value)
+        elif name.lower() not in _OPEN and len(value) >= _SHORTEST:
+            yield value
+
+
+def _password(authorization: str) -> Iterator[str]:
+    scheme, _, login = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            # A token may stand alone, as the name of a user without a password.
+            user, _, password = b64decode(login).decode().partition(":")
+            yield password or user
+
+
+def all_secrets(endpoint: Endpoint) -> Iterator[str]:
+    """Yield every secret with which ``endpoint`` may be entered, whether a request bears it or not."""
+    yield from filter(None, (endpoint.password, endpoint.token))
+    yield from secrets(headers(endpoint))
+    if login := endpoint.uri.partition("://")[2].rpartition("@")[0]:
+        user, _, password = login.partition(":")
+        yield from {password or user, unquote(password or user)}
+        yield b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+
+
 def tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
     """Return how connections are secured.
 
@@ -50,7 +89,7 @@ def tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
             context.load_cert_chain(endpoint.client_cert_path)
     except OSError as error:
         paths = " or ".join(filter(None, (endpoint.server_cert_path, endpoint.client_cert_path)))
-        raise UsageError(f"{paths}: cannot be used as a certificate ({error}).") from error
+        raise UsageError(f"{paths}: cannot be used as a certificate ({error}).", "Check the file.") from error
     if endpoint.insecure_tls:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

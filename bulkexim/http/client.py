@@ -20,13 +20,14 @@ from bulkexim.errors import (
     Lost,
     NotSent,
     RacingDuplicate,
+    Refused,
     ServerFault,
     TemporaryTrouble,
     Throttled,
     Unsure,
 )
 from bulkexim.http.limiter import Limiter
-from bulkexim.http.replies import raise_for_reply
+from bulkexim.http.replies import plain, raise_for_reply
 from bulkexim.http.transport import Untrusted
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ CONNECT_SECONDS = 10.0
 PATIENCE = 600.0
 #: Seconds for which one call is repeated whose replies get lost, while the server may well answer others.
 LOST_SECONDS = 120.0
+#: Characters of an address that a sentence repeats.
+SHOWN = 200
 #: Bytes a second below which an upload counts as stuck.
 SLOWEST = 50_000
 #: Seconds that any upload may take, its size apart.
@@ -100,8 +103,9 @@ class Client:
         params: Params | None = None,
         body: Any = None,
         repeat: Repeat = Repeat.SAFE,
+        check: Callable[[T], None] | None = None,
     ) -> T:
-        """Send a JSON call and return its reply as a ``reply``.
+        """Send a JSON call and return its reply as a ``reply``; ``check`` may raise that it makes no sense.
 
         :raises Unsure: a call that may be sent only ``ONCE`` had no certain outcome
         :raises CallError: the server declined, or kept failing
@@ -111,24 +115,33 @@ class Client:
 
         async def send() -> T:
             headers = {} if content is None else {"content-type": "application/json"}
-            request = self.http.build_request(method, path, params=_listed(params), content=content, headers=headers)
+            request = self._request(method, path, params, content, headers)
             response = await self.exchange(request)
-            return _decoded(response, reply, self._named(method, path))
+            decoded = _decoded(response, reply, self._named(method, path))
+            if check is not None:
+                check(decoded)
+            return decoded
 
         return await self.insist(send, self._named(method, path), repeat)
 
     @asynccontextmanager
-    async def download(self, path: str, params: Params | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def download(
+        self, path: str, params: Params | None = None, *, attached: bool = False
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open the body of a GET reply; one try only, for the caller knows from where to begin again.
 
-        :raises CallError: the server declined or the connection broke
+        ``attached`` says that the server sends files as attachments: a gateway's page, of whatever size, is none.
+
+        :raises CallError: the server declined, the connection broke, or what comes is no file
         """
         what = self._named("GET", path)
         # What is stored is wanted byte for byte, not as a proxy would pack it.
-        request = self.http.build_request("GET", path, params=_listed(params), headers={"accept-encoding": "identity"})
+        request = self._request("GET", path, params, None, {"accept-encoding": "identity"})
         async with self.limiter.slot():
             response = await self._send(request, what, stream=True)
             try:
+                if attached:
+                    _insist_on_attachment(response, what)
                 yield self._counted(response, what)
             finally:
                 with anyio.CancelScope(shield=True):
@@ -148,7 +161,7 @@ class Client:
         :raises CallError: the server declined or the connection broke
         """
         headers = {"content-length": str(length), "content-type": "application/octet-stream"}
-        request = self.http.build_request(method, path, content=content, headers=headers)
+        request = self._request(method, path, None, content, headers)
         what = self._named(method, path)
         async with self.limiter.slot():
             with anyio.move_on_after(UPLOAD_SECONDS + length / SLOWEST) as deadline:
@@ -158,6 +171,20 @@ class Client:
         if deadline.cancelled_caught:
             raise Lost(f"{what}: the server did not take {length:,} bytes in time.")
         self.traffic.sent += length
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        content: bytes | AsyncIterator[bytes] | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Request:
+        try:
+            return self.http.build_request(method, path, params=_listed(params), content=content, headers=headers)
+        except httpx.InvalidURL as error:
+            shown = self._named(method, path[:SHOWN])
+            raise Refused(f"{shown}: a name in it fits in no address ({error}).", cause="unsafe name") from error
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
         """Send one request, once, and read its reply."""
@@ -288,9 +315,15 @@ def _listed(params: Params | None) -> list[tuple[str, str | int | float | bool |
     return list(params.items()) if isinstance(params, Mapping) else list(params)
 
 
+def _insist_on_attachment(response: httpx.Response, what: str) -> None:
+    if not response.headers.get("content-disposition", "").startswith("attachment"):
+        kind = plain(response)(response.headers.get("content-type", "no content type"))[:SHOWN]
+        raise BadReply(f"{what}: the reply is not a file as MLflow sends it ({kind}, no attachment).")
+
+
 def _decoded(response: httpx.Response, reply: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(response.content, type=reply)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        kind = response.headers.get("content-type", "no content type")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        kind = plain(response)(response.headers.get("content-type", "no content type"))[:SHOWN]
         raise BadReply(f"{what}: the reply is not what MLflow sends ({kind}; {error}).") from error

@@ -22,6 +22,8 @@ from bulkexim.errors import (
     ServerFault,
     Throttled,
 )
+from bulkexim.http import auth
+from bulkexim.masking import Mask, masking
 
 HTTP_OK = range(200, 300)
 HTTP_REDIRECT = range(300, 400)
@@ -45,8 +47,9 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
     if status in HTTP_OK:
         return
     if status in HTTP_REDIRECT:
-        target = httpx.URL(response.headers.get("location", "")).copy_with(userinfo=b"", query=None, fragment=None)
-        raise FatalError(f"{what}: the server redirects to {target}.", "Give that address itself; none is followed.")
+        raise FatalError(
+            f"{what}: the server redirects to {_target(response)}.", "Give that address itself; none is followed."
+        )
     body = _error_body(response.content)
     text = f"{what}: {_sentence(response, body)}"
     if status == httpx.codes.UNAUTHORIZED:
@@ -63,7 +66,7 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
 
 def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> CallError:
     status = response.status_code
-    code = str(body.error_code) if body else ""
+    code = _shortened(plain(response)(str(body.error_code))) if body else ""
     if _is_put_off(response, body):
         return Throttled(text, status=status, retry_after=_retry_after(response))
     if status == httpx.codes.REQUEST_TIMEOUT:
@@ -100,7 +103,7 @@ def _is_put_off(response: httpx.Response, body: ErrorBody | None) -> bool:
 def _error_body(content: bytes) -> ErrorBody | None:
     try:
         body = msgspec.json.decode(content, type=ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return body if body.error_code else None
 
@@ -118,10 +121,24 @@ def _is_page(text: str) -> bool:
 
 
 def _sentence(response: httpx.Response, body: ErrorBody | None) -> str:
+    # Masked before it is cut: half a secret would not be recognised.
+    mask = plain(response)
     if body is not None:
-        return f"{body.error_code}: {_shortened(body.message)} (HTTP {response.status_code})"
-    said = "" if _is_page(response.text) else _shortened(response.text)
+        code, message = _shortened(mask(str(body.error_code))), _shortened(mask(body.message))
+        return f"{code}: {message} (HTTP {response.status_code})"
+    said = "" if _is_page(response.text) else _shortened(mask(response.text))
     return f"HTTP {response.status_code} {said}".rstrip()
+
+
+def _target(response: httpx.Response) -> str:
+    """Return where a redirect points to, without what may be secret in it."""
+    target = httpx.URL(response.headers.get("location", ""))
+    return plain(response)(str(target.copy_with(userinfo=b"", query=None, fragment=None))) or "nowhere"
+
+
+def plain(response: httpx.Response) -> Mask:
+    """Return what masks, in words of the server, the secrets of the request that it answered."""
+    return masking(auth.secrets(response.request.headers))
 
 
 def _shortened(text: str) -> str:

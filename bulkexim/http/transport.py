@@ -15,6 +15,9 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from bulkexim.http import auth
+from bulkexim.masking import masking
+
 #: Idle connections are given up before MLflow's server does (it closes them after 5 s).
 KEEPALIVE_SECONDS = 3.0
 CHUNK_BYTES = 256 * 1024
@@ -39,22 +42,30 @@ _MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 
 
 @contextmanager
-def _in_httpx_terms() -> Iterator[None]:
+def _in_httpx_terms(request: httpx.Request) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:
         for theirs, ours in _MEANINGS:
             if isinstance(error, theirs):
-                raise ours(str(error) or type(error).__name__) from error
+                text = masking(auth.secrets(request.headers))(_sentence(error))
+                raise ours(text or type(error).__name__) from error
         raise
 
 
+def _sentence(error: Exception) -> str:
+    """Return what an error says, but not the bytes below it: they are the server's, and may be what we sent to it."""
+    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return text.partition("\n")[0].rstrip(": ")
+
+
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, request: httpx.Request) -> None:
         self._response = response
+        self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _in_httpx_terms():
+        with _in_httpx_terms(self._request):
             async for chunk in self._response.content.iter_chunked(CHUNK_BYTES):
                 yield chunk
 
@@ -83,7 +94,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits: dict[str, float | None] = request.extensions.get("timeout", {})
         body = request.stream if isinstance(request.stream, httpx.AsyncByteStream) else None
-        with _in_httpx_terms():
+        with _in_httpx_terms(request):
             response = await self._open().request(
                 request.method,
                 URL(str(request.url), encoded=True),
@@ -92,12 +103,23 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=limits.get("connect"), sock_read=limits.get("read")),
             )
-        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response), request=request)
+        headers, stream = _headers(response), _Body(response, request)
+        return httpx.Response(response.status, headers=headers, stream=stream, request=request)
 
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _headers(response: aiohttp.ClientResponse) -> httpx.Headers:
+    """Return the headers of a reply, but not an address that is none: httpx would quote it, with the secrets in it."""
+    headers = httpx.Headers(response.raw_headers)
+    try:
+        httpx.URL(headers.get("location", ""))
+    except httpx.InvalidURL:
+        del headers["location"]
+    return headers
 
 
 def _content(request: httpx.Request, stream: httpx.AsyncByteStream | None) -> bytes | httpx.AsyncByteStream | None:

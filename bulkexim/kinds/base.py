@@ -5,20 +5,33 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
+from bulkexim.errors import ObjectError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.schema import Row, State
+from bulkexim.masking import shaped
 
 V = TypeVar("V")
 P = TypeVar("P")
 
 
-class Remark(NamedTuple):
-    """Something of an object that MLflow's API cannot carry: what it is, and what became of it."""
-
+class _Remark(NamedTuple):
     what: str
     detail: str
+
+
+class Remark(_Remark):
+    """Something of an object that MLflow's API cannot carry: what it is, and what became of it.
+
+    A detail that quotes the object does not repeat a secret in it, such as the signature of an address.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, what: str, detail: str) -> Self:
+        """Make one."""
+        return super().__new__(cls, what, shaped(detail))
 
 
 #: Of an object that the selection alone would not have brought.
@@ -61,13 +74,25 @@ class Filled(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """An object of this migration, recognised at the destination by its marker."""
+    """An object of this migration, recognised at the destination by its marker.
+
+    ``digest`` is empty where it must be written again; ``complete`` says whether it looks finished from outside.
+    """
 
     src_id: SourceId
     name: str
     dst_id: DestinationId
     location: str
     digest: str
+    complete: bool = True
+
+
+class Remnant(NamedTuple):
+    """Something at the destination that a migration made on the way, and that nothing needs any more."""
+
+    dst_id: DestinationId
+    name: str
+    detail: str
 
 
 class Estimate(NamedTuple):
@@ -137,6 +162,19 @@ class Kind(ABC, Generic[V, P]):
     @abstractmethod
     def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         """Yield objects that an earlier run brought to the destination, recognised by their markers."""
+
+    async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
+        """Yield what helped to make objects of this kind and was left behind; by default nothing is ever needed."""
+        nothing: tuple[Sequence[Remnant], ...] = ()
+        for page in nothing:
+            yield page
+
+    async def discard(self, dst_id: DestinationId) -> None:
+        """Take away an object that a migration made without need, and its marker with it.
+
+        :raises ObjectError: it cannot be taken away
+        """
+        raise ObjectError("not removable", f"A {self.name} cannot be removed by itself ({dst_id}).", "Look at it.")
 
     @abstractmethod
     async def estimate(self, drafts: Sequence[Draft[P]]) -> Estimate:

@@ -27,7 +27,8 @@ from bulkexim.ledger.schema import Row, State
 
 PAGE = 1000
 SOURCE_TAG = "bulkexim.source.experiment_id"
-#: Says that the experiment was created by a migration; one that was joined does not have it.
+#: Says for which object of which source the experiment was created, by its marker; one that was joined before any
+#: migration does not have it, and one that another source joined later keeps it.
 CREATED_TAG = "bulkexim.created"
 
 
@@ -108,13 +109,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         )
 
     def _tags(self, draft: Draft[Experiment], mark: str) -> list[Tag]:
-        value = draft.value
-        kept = {
-            "experiment_id": value.experiment_id,
-            "creation_time": value.creation_time,
-            "artifact_location": value.artifact_location,
-        }
-        return [*users_tags(value.tags), *provenance(kept), *marks(mark, draft.digest)]
+        return [*users_tags(draft.value.tags), *kept_tags(draft.value), *marks(mark, draft.digest)]
 
     async def find(self, draft: Draft[Experiment], mark: str) -> Placed | None:
         body = {"max_results": 1, "view_type": "ALL", "filter": f"tags.`{MARKER_TAG}` = '{mark}'"}
@@ -123,7 +118,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     async def create(self, draft: Draft[Experiment], mark: str) -> Placed:
         # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
-        tags = [*self._tags(draft, mark), Tag(CREATED_TAG, "yes")]
+        tags = [*self._tags(draft, mark), Tag(CREATED_TAG, mark)]
         body = {"name": draft.name, "tags": as_dicts(tags)}
         destination = self._pair.destination
         try:
@@ -175,7 +170,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         if not draft.value.deleted or row.dst_id is None:
             return
         existing = await experiment(self._pair.destination, row.dst_id)
-        if not tag_value(existing.tags, CREATED_TAG):
+        if tag_value(existing.tags, CREATED_TAG) != marker(self._pair.source.identity, self.name, draft.id):
             raise ObjectError(
                 "not ours to delete",
                 f"Experiment {draft.name!r} is deleted at the source, but the destination had one of that name before.",
@@ -214,6 +209,16 @@ async def reopened(pair: Pair, rows: Sequence[Row]) -> None:
 async def restore(server: Server, experiment_id: DestinationId) -> None:
     """Take an experiment out of the bin (``experiments/restore``; all its runs become active)."""
     await server.remove("POST", "experiments/restore", {"experiment_id": experiment_id})
+
+
+def kept_tags(value: Experiment) -> list[Tag]:
+    """Return the tags that keep what MLflow's API cannot set."""
+    kept = {
+        "experiment_id": value.experiment_id,
+        "creation_time": value.creation_time,
+        "artifact_location": value.artifact_location,
+    }
+    return provenance(kept)
 
 
 def _placed(found: Experiment) -> Placed:

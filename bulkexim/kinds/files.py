@@ -24,6 +24,11 @@ class Root(NamedTuple):
     run_id: str | None = None
     model_id: str | None = None
 
+    @property
+    def owner(self) -> tuple[str, str]:
+        """The kind of the object that owns it, and its id."""
+        return ("run", self.run_id or "") if self.model_id is None else ("logged_model", self.model_id)
+
     def at(self, server: Server) -> Place:
         """Return the way to reach it through its server."""
         return place(server, self.location, run_id=self.run_id, model_id=self.model_id)
@@ -58,7 +63,7 @@ class RunFolders:
 async def copy_files(
     pair: Pair, copier: Copier, source: Root, destination: Root, ids: Mapping[SourceId, str]
 ) -> Filled:
-    """Copy everything below a root; ``MLmodel`` files get the ids and root of the destination."""
+    """Copy everything below a root, and note it; ``MLmodel`` files get the ids and root of the destination."""
     new_ids = {str(old): new for old, new in ids.items()}
     new_roots = {source.location: destination.location}
 
@@ -68,6 +73,8 @@ async def copy_files(
         return lambda content: mlmodel.rewritten(content, new_ids, new_roots)
 
     copied = await copier.copy(source.at(pair.source), destination.at(pair.destination), rewrite)
+    kind, src_id = source.owner
+    await pair.ledger.copied(kind, SourceId(src_id), ((path, *stored) for path, stored in copied.written.items()))
     return Filled(copied.bytes, tuple(Remark("artifact name with % or #", path) for path in copied.unreachable))
 
 

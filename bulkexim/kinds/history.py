@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,21 +22,27 @@ HISTORY_PAGE = 10_000
 A_CLOCK = 10_000_000
 
 
+#: What the ledger and MLflow's databases can hold.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+#: Values that JSON has no number for are texts.
+MetricValue = float | Literal["NaN", "Infinity", "-Infinity"]
+
+
 class Point(msgspec.Struct, frozen=True, gc=False):
     """One metric value; NaN and the infinities are texts on the wire. ``timestamp`` is in milliseconds."""
 
     key: str
-    value: float | str = 0.0
-    timestamp: int = 0
-    step: int = 0
+    value: MetricValue = 0.0
+    timestamp: Int64 = 0
+    step: Int64 = 0
 
 
 class _PointOfRun(msgspec.Struct, frozen=True, gc=False):
     run_id: SourceId
     key: str
-    value: float | str = 0.0
-    timestamp: int = 0
-    step: int = 0
+    value: MetricValue = 0.0
+    timestamp: Int64 = 0
+    step: Int64 = 0
 
 
 class _Bulk(msgspec.Struct, frozen=True):

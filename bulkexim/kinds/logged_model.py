@@ -5,6 +5,7 @@ Their metrics are part of the metric stream of a run; the links are kept in the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -14,13 +15,14 @@ import msgspec
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.artifacts.places import proxied_root
-from bulkexim.ends.server import Server
+from bulkexim.ends.server import Server, segment
 from bulkexim.errors import NotFound, ObjectError, Refused
 from bulkexim.http.client import Repeat
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.ids import MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
+from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
+from bulkexim.kinds.history import Int64, MetricValue
 from bulkexim.kinds.run_values import search_runs
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import (
@@ -30,6 +32,7 @@ from bulkexim.kinds.wire import (
     gone_tags,
     key_list,
     marks,
+    own_keys,
     provenance,
     tag_value,
     users_tags,
@@ -48,9 +51,9 @@ class ModelMetric(msgspec.Struct, frozen=True, gc=False):
     """A metric point of a logged model, with the run that measured it; NaN reads 0.0 here."""
 
     key: str
-    value: float | str = 0.0
-    timestamp: int = 0
-    step: int = 0
+    value: MetricValue = 0.0
+    timestamp: Int64 = 0
+    step: Int64 = 0
     run_id: SourceId = SourceId("")
     dataset_name: str = ""
     dataset_digest: str = ""
@@ -271,18 +274,18 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         destination, plan = self._pair.destination, draft.value
         mark = marker(self._pair.source.identity, self.name, draft.id)
         tags = as_dicts([*plan.tags, *marks(mark, draft.digest)])
-        await destination.send("PATCH", f"logged-models/{row.dst_id}/tags", {"model_id": row.dst_id, "tags": tags})
+        await destination.send("PATCH", f"{_path(row.dst_id)}/tags", {"model_id": row.dst_id, "tags": tags})
         for key in gone_tags(row.written, plan.tags, existing.info.tags):
-            await destination.remove("DELETE", f"logged-models/{row.dst_id}/tags/{quote(key, safe='')}", None)
+            await destination.remove("DELETE", f"{_path(row.dst_id)}/tags/{quote(key, safe='')}", None)
         held = {param.key for param in existing.data.params}
         missing = [param for param in plan.model.data.params if param.key not in held]
         if missing:
             body = {"model_id": row.dst_id, "params": as_dicts(missing)}
-            await destination.send("POST", f"logged-models/{row.dst_id}/params", body)
+            await destination.send("POST", f"{_path(row.dst_id)}/params", body)
 
     async def seal(self, draft: Draft[ModelPlan], row: Row) -> None:
         status = draft.value.model.info.status
-        path = f"logged-models/{row.dst_id}"
+        path = _path(row.dst_id)
         if draft.value.model.deleted and (await get_logged_model(self._pair.destination, row.dst_id or "")).deleted:
             return
         if status in (READY, FAILED):
@@ -302,7 +305,30 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         if tag_value(info.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
             return None
         # Without a digest the model is filled again, and with it the links of its metrics come back.
-        return Recovered(src_id, info.name, DestinationId(info.model_id), info.artifact_uri, "")
+        complete = info.status in (READY, FAILED)
+        return Recovered(src_id, info.name, DestinationId(info.model_id), info.artifact_uri, "", complete)
+
+    async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
+        known = await self._pair.ledger.placed(ExperimentKind.name)
+        for start in range(0, len(known), EXPERIMENTS_AT_ONCE):
+            chunk = known[start : start + EXPERIMENTS_AT_ONCE]
+            async for page in logged_models(self._pair.destination, chunk, f"tags.`{SWEPT_TAG}` LIKE '%'"):
+                detail = "a sweep was interrupted here"
+                yield [Remnant(DestinationId(one.info.model_id), one.info.name, detail) for one in page]
+
+    async def discard(self, dst_id: DestinationId) -> None:
+        destination, path = self._pair.destination, _path(dst_id)
+        found = await get_logged_model(destination, dst_id)
+        if found.deleted:
+            raise ObjectError("not removable", f"Logged model {found.info.name!r} ({dst_id}) is in the bin already.")
+        # MLflow only puts a model into the bin, so nothing must show there from what it came. The one tag comes first:
+        # by it the next sweep goes on where this one was interrupted.
+        if mark := tag_value(found.info.tags, MARKER_TAG):
+            body = {"model_id": dst_id, "tags": as_dicts([Tag(SWEPT_TAG, mark)])}
+            await destination.send("PATCH", f"{path}/tags", body)
+        for key in own_keys(found.info.tags):
+            await destination.remove("DELETE", f"{path}/tags/{quote(key, safe='')}", None)
+        await destination.remove("DELETE", path, None)
 
     async def estimate(self, drafts: Sequence[Draft[ModelPlan]]) -> Estimate:
         estimate = Estimate()
@@ -316,7 +342,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
 
 async def get_logged_model(server: Server, model_id: str) -> LoggedModel:
     """Return one logged model; a deleted one too where the server can (MLflow 3.7 and later)."""
-    path = f"logged-models/{model_id}"
+    path = _path(model_id)
     try:
         return (await server.get(path, _One)).model
     except NotFound:
@@ -324,11 +350,21 @@ async def get_logged_model(server: Server, model_id: str) -> LoggedModel:
         return msgspec.structs.replace(found, deleted=True)
 
 
+def _path(model_id: str | None) -> str:
+    return f"logged-models/{segment(model_id or '')}"
+
+
 def _left_alone(draft: Draft[ModelPlan]) -> Filled:
     """Accept that a model is deleted at the destination, and so was complete: nothing can restore or change it."""
     if draft.value.model.deleted:
         return Filled()
     raise ObjectError("gone at the destination", f"Logged model {draft.name!r} was deleted at the destination.")
+
+
+def _kept(value: float | str) -> float:
+    """Return a value as MLflow keeps it for a logged model; neither its databases nor the ledger hold a NaN."""
+    number = float(value)
+    return 0.0 if math.isnan(number) else number
 
 
 def _links(model: LoggedModel) -> list[tuple[object, ...]]:
@@ -339,7 +375,7 @@ def _links(model: LoggedModel) -> list[tuple[object, ...]]:
             metric.timestamp,
             metric.step,
             model.info.model_id,
-            float(metric.value),
+            _kept(metric.value),
             metric.dataset_name,
             metric.dataset_digest,
         )

@@ -11,11 +11,18 @@ import msgspec
 from bulkexim.errors import CallError, ObjectError
 from bulkexim.http.client import Repeat
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
 from bulkexim.kinds.version_source import Origin, Sources
-from bulkexim.kinds.version_values import GAP_TAG, ModelVersion, model_versions, versions_of
+from bulkexim.kinds.version_values import (
+    GAP_TAG,
+    NUMBER_LOST,
+    NUMBER_TAKEN,
+    ModelVersion,
+    model_versions,
+    versions_of,
+)
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
@@ -32,6 +39,13 @@ from bulkexim.ledger.schema import Row
 SOURCE_TAG = "bulkexim.source.version"
 #: Stands in a number that was deleted at the source until the next version is there.
 GAP_SOURCE = "s3://bulkexim/gap"
+#: Numbers in a row that are filled up; each takes two calls, and a server may claim any number.
+WIDEST_GAP = 100_000
+
+NUMBER_REMEDY = (
+    "If others register there, give the model another name with --model-rename-file; if not, 'bulkexim sweep' shows "
+    "the model and removes it with --yes, so that the next run makes all of its versions anew."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +143,34 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             else:
                 await self._numbers(model)
         if self._highest[model] >= wanted:
+            if arrived := await self._arrived(model, wanted, mark):
+                return arrived
             raise ObjectError(
-                "version number taken",
+                NUMBER_TAKEN,
                 f"The destination has version {self._highest[model]} of {model!r}, so {wanted} cannot be given.",
-                "Remove what others registered there, or give the model another name with --model-rename-file.",
+                NUMBER_REMEDY,
+            )
+        if wanted - self._highest[model] > WIDEST_GAP:
+            raise ObjectError(
+                "version number out of reach",
+                f"{model!r} goes from version {self._highest[model]:,} to {wanted:,}: too many to fill up in between.",
+                "Check whether the source really has this number.",
             )
         for number in range(self._highest[model] + 1, wanted):
             await self._fill_gap(model, number, mark)
         created = await self._post(model, plan, [*plan.tags, *marks(mark, draft.digest)])
         if created.number != wanted:
-            await self._delete(model, created.version)
+            await self._take_back(model, created.version)
+            if arrived := await self._arrived(model, wanted, mark):
+                return arrived
             raise _number_lost(model, wanted, created.version)
         return _placed(created)
+
+    async def _arrived(self, model: str, wanted: int, mark: str) -> Placed | None:
+        """Find the version under its own number: an earlier create may have been carried out after all."""
+        found = await self._numbers(model)
+        ours = (version for version in found if tag_value(version.tags, MARKER_TAG) == mark)
+        return next((_placed(version) for version in ours if version.number == wanted), None)
 
     async def _post(self, model: str, plan: VersionPlan | None, tags: Sequence[Tag]) -> ModelVersion:
         body: dict[str, Any] = {"name": model, "source": GAP_SOURCE, "tags": as_dicts(tags)}
@@ -168,7 +198,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         """
         created = await self._post(model, None, [Tag(GAP_TAG, mark)])
         if created.number != number:
-            await self._delete(model, created.version)
+            await self._take_back(model, created.version)
             raise _number_lost(model, number, created.version)
         self._gaps.setdefault(model, set()).add(number)
 
@@ -176,6 +206,11 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         for number in sorted(gap for gap in self._gaps.get(model, ()) if gap < below):
             await self._delete(model, str(number))
             self._gaps[model].discard(number)
+
+    async def _take_back(self, model: str, version: str) -> None:
+        """Delete a version that was created a moment ago and got a number that is not its own."""
+        await self._delete(model, version)
+        self._highest.pop(model, None)
 
     async def _delete(self, model: str, version: str) -> None:
         await self._pair.destination.remove("DELETE", "model-versions/delete", {"name": model, "version": version})
@@ -233,7 +268,36 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         src_id = SourceId(f"{tag_value(version.tags, 'bulkexim.source.name')}/{tag_value(version.tags, SOURCE_TAG)}")
         if tag_value(version.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
             return None
-        return Recovered(src_id, f"{version.name} version {version.version}", DestinationId(version.id), "", "")
+        # Only one that got a number of its own is the object itself; see `create`.
+        complete = src_id.endswith(f"/{version.version}")
+        return Recovered(
+            src_id, f"{version.name} version {version.version}", DestinationId(version.id), "", "", complete
+        )
+
+    async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
+        """Yield placeholders whose version stands there already, or will never come."""
+        placeholders: list[tuple[ModelVersion, str]] = []
+        standing: set[str] = set()
+        async for page in model_versions(self._pair.destination):
+            standing |= {tag_value(version.tags, MARKER_TAG) for version in page}
+            placeholders += [(version, mark) for version in page if (mark := tag_value(version.tags, GAP_TAG))]
+        if placeholders:
+            ours = set(await self._pair.ledger.placed(RegisteredModelKind.name))
+            coming = await self._coming() - standing
+            yield [
+                Remnant(DestinationId(version.id), f"{version.name} version {version.version}", "a placeholder")
+                for version, mark in placeholders
+                if version.name in ours and mark not in coming
+            ]
+
+    async def _coming(self) -> set[str]:
+        identity = self._pair.source.identity
+        pages = [page async for page in model_versions(self._pair.source)]
+        return {marker(identity, self.name, version.id) for page in pages for version in page}
+
+    async def discard(self, dst_id: DestinationId) -> None:
+        model, _, number = dst_id.rpartition("/")
+        await self._delete(model, number)
 
     async def estimate(self, drafts: Sequence[Draft[VersionPlan]]) -> Estimate:
         writes = 0
@@ -263,7 +327,7 @@ def _named(row: Row) -> tuple[str, str]:
 
 def _number_lost(model: str, wanted: int, given: str) -> ObjectError:
     return ObjectError(
-        "version number not kept",
-        f"The destination gave {model!r} version {given} where {wanted} was due: someone else registers there.",
-        "Stop that, or give the model another name with --model-rename-file.",
+        NUMBER_LOST,
+        f"The destination gave {model!r} version {given} where {wanted} was due.",
+        NUMBER_REMEDY,
     )

@@ -24,7 +24,7 @@ from bulkexim.kinds.registered_model import RegisteredModelKind, registered_mode
 from bulkexim.kinds.run import RunKind
 from bulkexim.kinds.run_shells import RunShells
 from bulkexim.kinds.run_values import runs_by_id
-from bulkexim.kinds.scope import Pair, Unmatched, chosen
+from bulkexim.kinds.scope import Pair, Unmatched, check_names, chosen
 from bulkexim.kinds.version_values import model_versions, target
 from bulkexim.ledger.schema import State
 
@@ -68,6 +68,7 @@ async def resolve(pair: Pair) -> Scope:
         and (settings.include_deleted or not found.deleted)
         and chosen(settings.experiments, found.name, found.experiment_id)
     ]
+    check_names("--experiment-rename-file", settings.experiment_renames, (found.name for found in selected))
     registry = (
         settings.models is not None or settings.experiments is None
     ) and "registered_model" not in settings.without
@@ -77,12 +78,16 @@ async def resolve(pair: Pair) -> Scope:
 
 
 async def _check_models(pair: Pair) -> None:
-    unmatched = Unmatched("--models", set(pair.settings.models or ()))
-    if unmatched.patterns:
-        async for page in registered_models(pair.source):
-            for model in page:
-                unmatched.seen(model.name)
-        unmatched.check()
+    settings = pair.settings
+    unmatched = Unmatched("--models", set(settings.models or ()))
+    if not (unmatched.patterns or settings.model_renames):
+        return
+    names = [model.name async for page in registered_models(pair.source) for model in page]
+    for name in names:
+        unmatched.seen(name)
+    unmatched.check()
+    moved = (name for name in names if chosen(settings.models, name))
+    check_names("--model-rename-file", settings.model_renames, moved)
 
 
 async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:
@@ -117,6 +122,12 @@ async def left_out(pair: Pair, scope: Scope) -> AsyncIterator[tuple[str, int]]:
         yield ModelVersionKind.name, sum([len(page) async for page in model_versions(pair.source)])
 
 
+def every_kind(pair: Pair, copier: Copier, scope: Scope) -> list[AnyKind]:
+    """Return each kind of the selection once, in order."""
+    kinds = tracking(pair, copier, scope.selected, logged=scope.logged_models)
+    return [kind for kind in [*kinds, *(registry(pair) if scope.registry else [])] if kind.until is State.SEALED]
+
+
 Met = Callable[[str, set[SourceId]], Awaitable[Container[SourceId]]]
 
 
@@ -131,9 +142,10 @@ async def passes(pair: Pair, copier: Copier, scope: Scope, met: Met | None = Non
     referenced = await _referenced(pair, scope, met or partial(_complete, pair))
     if referenced.runs or referenced.models:
         owners = [found for found in scope.known if found.experiment_id in referenced.experiments]
+        names = {found.name for found in (*scope.selected, *owners)}
+        check_names("--experiment-rename-file", pair.settings.experiment_renames, sorted(names))
         yield tracking(pair, copier, owners, logged=scope.logged_models, only=referenced)
-    registered = RegisteredModelKind(pair)
-    yield [registered, ModelVersionKind(pair, registered)]
+    yield registry(pair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +174,12 @@ def tracking(
     shells = RunShells(pair, copier, selected, only=only.runs if only else None)
     shells.models = models
     return [first, shells, models, runs]
+
+
+def registry(pair: Pair) -> list[AnyKind]:
+    """Return the kinds of the registry: models, then their versions."""
+    registered = RegisteredModelKind(pair)
+    return [registered, ModelVersionKind(pair, registered)]
 
 
 async def _referenced(pair: Pair, scope: Scope, met: Met) -> Referenced:

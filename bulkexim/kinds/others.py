@@ -71,21 +71,24 @@ async def uncarried(source: Server, experiment_ids: Sequence[str]) -> AsyncItera
     if prompts:
         yield Uncarried("prompt", prompts)
     for kind, method, path in _LISTINGS:
-        found = await _count(source, method, path)
-        if found:
-            yield Uncarried(kind, found)
+        found = await _count(source, kind, method, path)
+        if found.objects or found.more:
+            yield found
 
 
-async def _count(source: Server, method: str, path: str) -> int:
+async def _count(source: Server, kind: str, method: str, path: str) -> Uncarried:
+    found = 0
     try:
         if method == "GET":
-            return len(await source.get(path, _Listing))
-        found = 0
+            return Uncarried(kind, len(await source.get(path, _Listing)))
         async for page in source.search(path, {"max_results": 1000}, _Listing, lambda reply: reply.next_page_token):
             found += len(page)
-    except (CallError, FatalError):
-        return 0  # An older server, or a part that is switched off, holds nothing of the kind.
-    return found
+    except FatalError:
+        return Uncarried(kind, 0)
+    except CallError as error:
+        # An older server, or a part that is switched off, holds nothing of the kind; one that is in trouble may.
+        return Uncarried(kind, found, more=not error.definite)
+    return Uncarried(kind, found)
 
 
 async def _traces(source: Server, experiment_ids: Sequence[str]) -> int:

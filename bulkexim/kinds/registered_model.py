@@ -10,8 +10,9 @@ import msgspec
 from bulkexim.ends.server import Server
 from bulkexim.errors import AlreadyExists, ObjectError
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
 from bulkexim.kinds.scope import Pair, chosen, renamed
+from bulkexim.kinds.version_values import GAP_TAG, NUMBER_LOST, NUMBER_TAKEN, versions_of
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
@@ -103,13 +104,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         )
 
     def _tags(self, draft: Draft[RegisteredModel], mark: str) -> list[Tag]:
-        value = draft.value
-        kept = {
-            "name": value.name,
-            "creation_timestamp": value.creation_timestamp,
-            "last_updated_timestamp": value.last_updated_timestamp,
-        }
-        return [*users_tags(value.tags), *provenance(kept), *marks(mark, draft.digest)]
+        return [*users_tags(draft.value.tags), *kept_tags(draft.value), *marks(mark, draft.digest)]
 
     async def find(self, draft: Draft[RegisteredModel], mark: str) -> Placed | None:
         query = f"tags.`{MARKER_TAG}` = '{mark}'"
@@ -178,5 +173,41 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
                 and tag_value(model.tags, MARKER_TAG) == marker(self._pair.source.identity, self.name, src_id)
             ]
 
+    async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
+        """Yield models of which a version cannot get its number any more: they have to be made anew, whole."""
+        lost = {
+            SourceId(failure.src_id.rpartition("/")[0])
+            for failure in self._pair.ledger.failures()
+            if failure.cause in (NUMBER_TAKEN, NUMBER_LOST)
+        }
+        rows = await self._pair.ledger.rows(self.name, lost)
+        detail = "a number of its versions is lost: to be removed whole and moved anew"
+        yield [
+            Remnant(row.dst_id, row.dst_id, detail)
+            for row in rows.values()
+            if row.dst_id is not None and await self._is_all_ours(row.dst_id)
+        ]
+
+    async def _is_all_ours(self, name: str) -> bool:
+        versions = await versions_of(self._pair.destination, name)
+        return all(tag_value(one.tags, MARKER_TAG) or tag_value(one.tags, GAP_TAG) for one in versions)
+
+    async def discard(self, dst_id: DestinationId) -> None:
+        if not await self._is_all_ours(dst_id):
+            raise ObjectError("not removable", f"Somebody registered versions of {dst_id!r} meanwhile.", "Look at it.")
+        versions = [DestinationId(one.id) for one in await versions_of(self._pair.destination, dst_id)]
+        await self._pair.destination.remove("DELETE", "registered-models/delete", {"name": dst_id})
+        await self._pair.ledger.vanished("model_version", *versions)
+
     async def estimate(self, drafts: Sequence[Draft[RegisteredModel]]) -> Estimate:
         return Estimate(0, sum(1 + len(draft.value.aliases) for draft in drafts))
+
+
+def kept_tags(value: RegisteredModel) -> list[Tag]:
+    """Return the tags that keep what MLflow's API cannot set."""
+    kept = {
+        "name": value.name,
+        "creation_timestamp": value.creation_timestamp,
+        "last_updated_timestamp": value.last_updated_timestamp,
+    }
+    return provenance(kept)

@@ -12,8 +12,8 @@ import msgspec
 from bulkexim.artifacts.copier import Copier
 from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.client import Repeat
-from bulkexim.ids import DIGEST_TAG, MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
+from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
+from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories
@@ -42,6 +42,7 @@ from bulkexim.kinds.wire import (
     as_dicts,
     gone_tags,
     marks,
+    own_keys,
     tag_value,
 )
 from bulkexim.ledger.queries import Link
@@ -283,25 +284,50 @@ class RunKind(Kind[Run, RunPlan]):
             await destination.send("POST", "runs/delete", {"run_id": row.dst_id})
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
+        async for page in self._tagged(MARKER_TAG, "ALL"):
+            yield [found for run in page if (found := self._recovered(run)) is not None]
+
+    async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
+        async for page in self._tagged(SWEPT_TAG, "ACTIVE_ONLY"):
+            detail = "a sweep was interrupted here"
+            yield [Remnant(DestinationId(run.info.run_id), run.info.run_name, detail) for run in page]
+
+    async def _tagged(self, key: str, view: str) -> AsyncIterator[Sequence[Run]]:
+        """Yield the runs of all experiments that a migration knows at the destination, if they have such a tag."""
         known = await self._pair.ledger.placed(ExperimentKind.name)
         for start in range(0, len(known), EXPERIMENTS_AT_ONCE):
             chunk = known[start : start + EXPERIMENTS_AT_ONCE]
-            query = f"tags.`{MARKER_TAG}` LIKE '%'"
-            async for page in search_runs(self._pair.destination, chunk, "ALL", query):
-                yield [found for run in page if (found := self._recovered(run)) is not None]
+            async for page in search_runs(self._pair.destination, chunk, view, f"tags.`{key}` LIKE '%'"):
+                yield page
+
+    async def discard(self, dst_id: DestinationId) -> None:
+        destination = self._pair.destination
+        found = await get_run(destination, dst_id)
+        if found.deleted:
+            await destination.send("POST", "runs/restore", {"run_id": dst_id})
+        # MLflow only puts a run into the bin, so nothing must show there from what it came. The one tag comes first: by
+        # it the next sweep goes on where this one was interrupted.
+        if mark := found.tag(MARKER_TAG):
+            body = {"run_id": dst_id, "key": SWEPT_TAG, "value": mark}
+            await destination.send("POST", "runs/set-tag", body)
+        for key in own_keys(found.data.tags):
+            await destination.remove("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
+        await destination.send("POST", "runs/delete", {"run_id": dst_id})
 
     def _recovered(self, run: Run) -> Recovered | None:
         src_id = SourceId(tag_value(run.data.tags, SOURCE_TAG))
         if run.tag(MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
             return None
         content = run.tag(DIGEST_TAG)
-        sealed = run.info.status in ENDED and content.endswith(DELETED) == run.deleted
+        ended = run.info.status in ENDED
+        sealed = ended and content.endswith(DELETED) == run.deleted
         return Recovered(
             src_id,
             run.info.run_name,
             DestinationId(run.info.run_id),
             run.info.artifact_uri,
             content if sealed else "",
+            complete=ended,
         )
 
     async def estimate(self, drafts: Sequence[Draft[RunPlan]]) -> Estimate:

@@ -133,6 +133,8 @@ async def runs_by_id(
     server: Server, experiment_ids: Sequence[str], ids: Sequence[str], query: str = "", view: str = "ALL"
 ) -> AsyncIterator[Sequence[Run]]:
     """Yield those of the runs ``ids`` that exist in some experiments, a hundred ids in one search."""
+    # A version may name anything for its run; what is no id fits none, and its quotes would change the question.
+    ids = [run_id for run_id in ids if re.fullmatch(r"[\w-]{1,256}", run_id)]
     for first in range(0, len(ids), IDS_AT_ONCE):
         names = ", ".join(f"'{run_id}'" for run_id in ids[first : first + IDS_AT_ONCE])
         wanted = " and ".join(filter(None, (f"attributes.run_id IN ({names})", query)))

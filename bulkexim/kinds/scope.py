@@ -12,6 +12,8 @@ from bulkexim.ends.server import Server
 from bulkexim.errors import UsageError
 from bulkexim.ledger.journal import Journal
 
+#: Characters of a name that a sentence repeats.
+SHOWN = 200
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -23,6 +25,11 @@ class Pair:
     destination: Server
     ledger: Journal
     settings: Settings
+
+    @property
+    def servers(self) -> tuple[Server, Server]:
+        """Both ends."""
+        return self.source, self.destination
 
 
 def chosen(patterns: Iterable[str] | None, *names: str) -> bool:
@@ -40,6 +47,22 @@ def renamed(renames: Mapping[str, str], name: str) -> str:
         if old.endswith("*") and name.startswith(old[:-1]):
             return new.removesuffix("*") + name[len(old) - 1 :]
     return name
+
+
+def check_names(flag: str, renames: Mapping[str, str], names: Iterable[str]) -> None:
+    """Complain when two of the objects ``names`` would get one name: they would become one without a word.
+
+    :raises UsageError: two do; ``flag`` says where the new names come from
+    """
+    owners: dict[str, str] = {}
+    for name in names:
+        new = renamed(renames, name)
+        other = owners.setdefault(new, name)
+        if other != name:
+            raise UsageError(
+                f"{flag}: {other!r} and {name!r} would both be {new!r} at the destination, and become one.",
+                "Give each a name of its own.",
+            )
 
 
 @dataclass(slots=True)
@@ -60,4 +83,5 @@ class Unmatched:
         """
         missing = sorted(pattern for pattern in self.patterns if not _GLOB.search(pattern))
         if missing:
-            raise UsageError(f"{self.flag}: the source has no {missing[0]!r}.", "Check the name, or use a glob.")
+            first = missing[0][:SHOWN]
+            raise UsageError(f"{self.flag}: the source has no {first!r}.", "Check the name, or use a glob.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -14,13 +14,15 @@ from bulkexim.kinds.wire import Tag
 
 PAGE = 1000
 GAP_TAG = "bulkexim.gap"
+#: Causes of failures after which a number is lost for good: MLflow never gives one twice, not even a deleted one.
+NUMBER_TAKEN, NUMBER_LOST = "version number taken", "version number not kept"
 
 
 class ModelVersion(msgspec.Struct, frozen=True):
     """``model-versions/search``; times are in milliseconds since the epoch."""
 
     name: str
-    version: str
+    version: Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,9}$")]
     creation_timestamp: int | None = None
     last_updated_timestamp: int | None = None
     user_id: str = ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bulkexim.ids import DIGEST_TAG, MARKER_TAG, PREFIX, digest
+from bulkexim.ids import DIGEST_TAG, MARKER_TAG, PREFIX, SWEPT_TAG, digest
 from bulkexim.kinds.base import Remark
 
 #: Longest values that MLflow stores; longer ones are cut without a word (``mlflow.utils.validation``).
@@ -36,6 +36,11 @@ def provenance(values: Mapping[str, object]) -> list[Tag]:
 def marks(mark: str, content: str) -> list[Tag]:
     """Return the marker and the digest as tags."""
     return [Tag(MARKER_TAG, mark), Tag(DIGEST_TAG, content)]
+
+
+def own_keys(tags: Iterable[Tag]) -> list[str]:
+    """Return the keys of bulkexim's own tags, but for the one that a sweep leaves."""
+    return [tag.key for tag in tags if tag.key.startswith(PREFIX) and tag.key != SWEPT_TAG]
 
 
 def tag_value(tags: Iterable[Tag], key: str) -> str:

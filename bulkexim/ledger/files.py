@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,6 +24,8 @@ LOCK_SECONDS = 1.0
 def locked(work_dir: Path) -> Iterator[None]:
     """Make ``work_dir`` (readable by its owner only) and hold it for this process.
 
+    A folder that is there keeps its mode; a ledger in it that others could read is closed to them.
+
     :raises UsageError: it cannot be written
     :raises FatalError: another process holds it
     """
@@ -31,6 +34,10 @@ def locked(work_dir: Path) -> Iterator[None]:
         work_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(work_dir / "lock")
         lock.acquire(timeout=LOCK_SECONDS)
+        for part in work_dir.glob(f"{LEDGER_NAME}*"):
+            # One that belongs to somebody else is his to close.
+            with suppress(PermissionError):
+                part.chmod(part.stat().st_mode & ~PRIVATE)
     except Timeout as error:
         raise FatalError(
             f"Another process is migrating with {work_dir}.",
@@ -44,6 +51,19 @@ def locked(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def set_aside(work_dir: Path) -> None:
+    """Give the ledger of ``work_dir``, if there is one, a name under which nobody reads it; the next one begins empty.
+
+    :raises UsageError: it cannot be renamed
+    """
+    now = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    try:
+        for part in sorted(work_dir.glob(f"{LEDGER_NAME}*")):
+            part.rename(part.with_name(part.name.replace("ledger", f"ledger-until-{now}", 1)))
+    except OSError as error:
+        raise UsageError(f"{work_dir}: cannot be written ({error.strerror}).", "Give another --work-dir.") from error
 
 
 def is_locked(work_dir: Path) -> bool:
@@ -97,5 +117,5 @@ def trouble(path: Path, error: Exception) -> BulkeximError:
         return UsageError(f"{path}: cannot be opened ({text}).", "Give another --work-dir.")
     return FatalError(
         f"{path} is damaged ({text}).",
-        "Move it away and run the same command again: what was moved is recognised at the destination.",
+        "Run the same command with --rebuild-ledger: what was moved is recognised at the destination.",
     )

@@ -20,6 +20,7 @@ from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.queries import Queries
 from bulkexim.ledger.schema import STAMP, TABLES, State
+from bulkexim.masking import shaped
 from bulkexim.tasks import together
 
 Statement = tuple[str, Sequence[object]]
@@ -92,16 +93,35 @@ class Journal(Queries):
         await self._write([(insert, (kind, src_id, name)) for src_id, name in names.items()])
 
     async def intent(self, kind: str, src_id: SourceId, src_location: str) -> None:
-        """Note that the create call is about to leave."""
-        await self._update(kind, src_id, state=State.INTENT, src_location=src_location, intent_at=time.time())
+        """Note that the create call is about to leave; ``src_location`` is for people, and holds no secret."""
+        location = shaped(src_location)
+        await self._update(kind, src_id, state=State.INTENT, src_location=location, intent_at=time.time())
 
     async def created(self, kind: str, src_id: SourceId, dst_id: DestinationId, dst_location: str) -> None:
         """Note the id and artifact root that the destination gave."""
         await self._update(kind, src_id, state=State.CREATED, dst_id=dst_id, dst_location=dst_location)
 
-    async def unsealed(self, kind: str, src_id: SourceId) -> None:
-        """Note that a sealed object is being changed."""
-        await self._update(kind, src_id, state=State.CREATED)
+    async def unsealed(self, kind: str, *src_ids: SourceId) -> None:
+        """Note that sealed objects are being changed; their files may not be those of the last copy any more."""
+        forget = [(_FORGET_FILES, (kind, src_id)) for src_id in src_ids]
+        await self._write([*forget, *(_updating(kind, src_id, {"state": State.CREATED}) for src_id in src_ids)])
+
+    async def copied(self, kind: str, src_id: SourceId, files: Iterable[tuple[str, int, str]]) -> None:
+        """Note the files of an object as they were written: (path, size in bytes, sha256), in place of earlier ones."""
+        keep = [(_KEEP_FILE, (kind, src_id, *file)) for file in files]
+        await self._write([(_FORGET_FILES, (kind, src_id)), *keep])
+
+    async def forgotten(self, kind: str, *src_ids: SourceId) -> None:
+        """Note that objects are not at the destination any more."""
+        await self._update(kind, *src_ids, state=State.PLANNED, dst_id=None, dst_location="", digest="", written="")
+
+    async def vanished(self, kind: str, *dst_ids: DestinationId) -> None:
+        """Note that objects of the destination were removed there."""
+        forget = (
+            "update objects set state = 'planned', dst_id = null, dst_location = '', digest = '', written = ''"
+            " where kind = ? and dst_id = ?"
+        )
+        await self._write([(forget, (kind, dst_id)) for dst_id in dst_ids])
 
     async def filled(self, kind: str, src_id: SourceId, moved: int) -> None:
         """Note that everything but the seal is there; ``moved`` is in bytes of artifacts."""
@@ -126,6 +146,9 @@ class Journal(Queries):
             "insert into objects values (?, ?, ?, ?, ?, '', ?, ?, '', 0, 0, 0, 0, '', '')"
             " on conflict (kind, src_id) do update set state = excluded.state, dst_id = excluded.dst_id,"
             " dst_location = excluded.dst_location, digest = excluded.digest where objects.dst_id is null"
+            # Of two that were found the complete one is kept; what this ledger saw created stays in any case.
+            " or (objects.attempts = 0 and objects.dst_id <> excluded.dst_id"
+            " and objects.digest = '' and excluded.digest <> '')"
         )
         await self._write(
             [
@@ -148,8 +171,8 @@ class Journal(Queries):
         )
         await self._write([(upsert, (name, found, total, time.time()))])
 
-    async def _update(self, kind: str, src_id: SourceId, **fields: object) -> None:
-        await self._write([_updating(kind, src_id, fields)])
+    async def _update(self, kind: str, *src_ids: SourceId, **fields: object) -> None:
+        await self._write([_updating(kind, src_id, fields) for src_id in src_ids])
 
     async def _write(self, statements: Sequence[Statement]) -> None:
         if not statements:
@@ -208,6 +231,8 @@ class Journal(Queries):
 
 Notes = Iterable[tuple[str, str]]
 _SET = "insert into setup (key, value) values (?, ?) on conflict do nothing"
+_FORGET_FILES = "delete from files where kind = ? and src_id = ?"
+_KEEP_FILE = "insert into files values (?, ?, ?, ?, ?)"
 _NOTE = "insert into notes (kind, src_id, what, detail) values (?, ?, ?, ?) on conflict do nothing"
 
 
@@ -232,11 +257,11 @@ async def journal(work_dir: Path) -> AsyncIterator[Journal]:
 
 
 @asynccontextmanager
-async def rehearsal(work_dir: Path) -> AsyncIterator[Journal]:
+async def rehearsal(work_dir: Path, *, empty: bool = False) -> AsyncIterator[Journal]:
     """Open a copy of the ledger of ``work_dir`` (or an empty one) in memory: nothing is written anywhere."""
     path = work_dir / LEDGER_NAME
     memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-    if path.is_file():
+    if path.is_file() and not empty:
         with closing(connect(path, read_only=True)) as original:
             original.backup(memory)
     memory.executescript(TABLES)

@@ -62,6 +62,14 @@ class Link(NamedTuple):
     dataset_digest: str
 
 
+class CopiedFile(NamedTuple):
+    """A file as it was written to the destination; size in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
 class Queries:
     """A read-only look at a ledger."""
 
@@ -152,6 +160,21 @@ class Queries:
 
         def ask() -> set[SourceId]:
             return {SourceId(src_id) for (src_id,) in self._ask(sql, (kind, what))}
+
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
+    async def copied_files(self, kind: str, src_id: SourceId, dst_id: DestinationId) -> list[CopiedFile]:
+        """Return the files that were last copied for an object, if it is still the same one at the destination."""
+        sql = (
+            "select path, size, sha256 from files join objects using (kind, src_id)"
+            " where kind = ? and src_id = ? and dst_id = ?"
+        )
+
+        def ask() -> list[CopiedFile]:
+            # A ledger of an earlier bulkexim gets the table when it is next written to.
+            if not any(self._ask("select 1 from sqlite_master where type = 'table' and name = 'files'")):
+                return []
+            return [CopiedFile(*values) for values in self._ask(sql, (kind, src_id, dst_id))]
 
         return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 

@@ -68,6 +68,10 @@ create table if not exists metric_links (
     model_id text not null, value double precision not null, dataset_name text not null, dataset_digest text not null,
     primary key (run_id, key, timestamp, step, model_id, value, dataset_name, dataset_digest)
 );
+create table if not exists files (
+    kind text not null, src_id text not null, path text not null, size bigint not null, sha256 text not null,
+    primary key (kind, src_id, path)
+);
 create table if not exists phases (
     name text primary key, found bigint not null, total bigint, updated_at double precision not null
 );

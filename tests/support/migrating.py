@@ -9,6 +9,7 @@ from bulkexim import Endpoint, Report, Settings, migrate
 from bulkexim.engine.events import Listener
 from bulkexim.engine.plan import Plan, plan
 from bulkexim.engine.report import KindReport
+from bulkexim.engine.sweep import Swept, sweep
 from tests.support.oracle import BY_ID, Snapshot, compare
 from tests.support.servers import MlflowServer
 
@@ -29,6 +30,15 @@ def planned(source: End, destination: End, work_dir: Path, **settings: Any) -> P
 
     async def run() -> Plan:
         return await plan(_end(source), _end(destination), _settings(work_dir, settings))
+
+    return anyio.run(run)
+
+
+def swept(source: End, destination: End, work_dir: Path, *, remove: bool = False) -> Swept:
+    """Looks for what migrations with that ledger left over, and removes it on demand."""
+
+    async def run() -> Swept:
+        return await sweep(_end(source), _end(destination), _settings(work_dir, {}), remove=remove)
 
     return anyio.run(run)
 

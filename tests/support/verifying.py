@@ -18,7 +18,7 @@ def verified(source: End, destination: End, level: Level = Level.CONTENT, **sett
     """Compares what ``settings`` select."""
 
     async def run() -> Verification:
-        return await verify(_end(source), _end(destination), Settings(work_dir=Path("unused"), **settings), level)
+        return await verify(_end(source), _end(destination), Settings(**{"work_dir": Path("unused")} | settings), level)
 
     return anyio.run(run)
 

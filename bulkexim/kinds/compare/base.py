@@ -20,28 +20,35 @@ P = TypeVar("P")
 Facts = Mapping[str, Any]
 
 
+#: Of an object that bears no marker.
+NOT_OURS = "not from this source"
+
+
 class Present(NamedTuple):
     """An object of the destination.
 
-    ``src_id`` says from which object of this source it came, by its marker. ``stranger`` says that no migration brought
-    it. ``own`` says that a migration created it (and did not join what was there). ``home`` is the id of what holds it.
+    ``src_id`` says from which object of this source it came, by its marker. ``stranger`` says, of one that came from no
+    source at all, why it is there. ``own`` says that a migration created it (and did not join what was there), ``home``
+    is the id of what holds it, ``deleted`` says that it is in the bin.
     """
 
     id: DestinationId
     name: str
     location: str = ""
     src_id: SourceId | None = None
-    stranger: bool = False
+    stranger: str = ""
     complete: bool = True
     own: bool = True
     home: str = ""
+    deleted: bool = False
 
 
 class Paired(NamedTuple):
-    """An object of the source, translated, and the id of the one that came from it."""
+    """An object of the source, translated, and the id of the one that came from it, which may be in the bin."""
 
     draft: Draft[Any]
     dst_id: DestinationId
+    binned: bool = False
 
 
 class Sides(NamedTuple):
@@ -81,6 +88,11 @@ class Comparison(ABC, Generic[V, P]):
 
         :raises ObjectError: one of the two cannot be read
         """
+
+    def deleted(self, draft: Draft[P]) -> bool:
+        """Return whether an object of the source is in the bin."""
+        del draft
+        return False
 
     def selects(self, found: Present) -> bool:
         """Return whether the selection would name the source object of ``found``, if it still were there."""

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from bulkexim.errors import NotFound
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
+from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft
 from bulkexim.kinds.compare.base import Comparison, Paired, Present, Sides
 from bulkexim.kinds.compare.masks import tag_facts
-from bulkexim.kinds.experiment import CREATED_TAG, SOURCE_TAG, Experiment, experiment, experiments
+from bulkexim.kinds.experiment import CREATED_TAG, SOURCE_TAG, Experiment, experiment, experiments, kept_tags
 from bulkexim.kinds.scope import chosen
 from bulkexim.kinds.wire import tag_value, users_tags
 
@@ -31,8 +31,16 @@ class ExperimentComparison(Comparison[Experiment, Experiment]):
     def _present(self, found: Experiment) -> Present:
         src_id = self.origin(found.tags, tag_value(found.tags, SOURCE_TAG))
         return Present(
-            DestinationId(found.experiment_id), found.name, found.artifact_location, src_id, own=_created(found)
+            DestinationId(found.experiment_id),
+            found.name,
+            found.artifact_location,
+            src_id,
+            own=bool(tag_value(found.tags, CREATED_TAG)),
+            deleted=found.deleted,
         )
+
+    def deleted(self, draft: Draft[Experiment]) -> bool:
+        return draft.value.deleted
 
     def selects(self, found: Present) -> bool:
         settings = self.pair.settings
@@ -64,13 +72,14 @@ class ExperimentComparison(Comparison[Experiment, Experiment]):
         except NotFound:
             return None
         value: Experiment = paired.draft.value
-        wanted, there = tag_facts(users_tags(value.tags), found.tags, others=_created(found))
-        marked = bool(tag_value(found.tags, MARKER_TAG))
+        mark = marker(self.pair.source.identity, self.kind.name, paired.draft.id)
+        held, created = tag_value(found.tags, MARKER_TAG), tag_value(found.tags, CREATED_TAG)
+        # Another source that joined the experiment since has put its marker, and what it keeps, in place of ours.
+        shared = held not in {"", mark}
+        tags = [*users_tags(value.tags), *(() if shared else kept_tags(value))]
+        wanted, there = tag_facts(tags, found.tags, others=created == mark and not shared)
+        marked = bool(held)
         return Sides(
             {"name": paired.draft.name, "lifecycle": value.lifecycle_stage, "tags": wanted, "marker": True},
             {"name": found.name, "lifecycle": found.lifecycle_stage, "tags": there, "marker": marked},
         )
-
-
-def _created(found: Experiment) -> bool:
-    return bool(tag_value(found.tags, CREATED_TAG))

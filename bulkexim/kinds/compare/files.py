@@ -1,21 +1,22 @@
-"""The files of two objects: names and sizes, or every byte."""
+"""The files of two objects: names and sizes, or every byte; and which side is not as it was copied."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import NamedTuple
 
 import anyio
 
 from bulkexim.artifacts import mlmodel
-from bulkexim.artifacts.checking import Stored, content, digested, listed
+from bulkexim.artifacts.checking import content, digested, listed
 from bulkexim.artifacts.copier import AT_ONCE, addressable
 from bulkexim.artifacts.places import Place, proxied_root
+from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Level
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Remark
+from bulkexim.kinds.compare.record import Record
 from bulkexim.kinds.files import Root
 from bulkexim.kinds.scope import Pair
 from bulkexim.tasks import together
@@ -31,10 +32,14 @@ class FileSides(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Compares the files below two roots, a bounded number of them at once over all objects."""
+    """Compares the files below two roots, a bounded number of them at once over all objects.
+
+    Of a file that differs, ``record`` says which side is not as it was copied; nothing else is taken from it.
+    """
 
     pair: Pair
     level: Level
+    record: Record = field(default_factory=Record)
     limit: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(AT_ONCE))
 
     async def sides(
@@ -61,7 +66,13 @@ class Files:
                     wanted[path] = renewed.stored(await content(self.pair.source.client, origin, path))
         if self.level is Level.FULL and origin and arrived:
             await self._read(origin, arrived, wanted, there)
-        return _different(wanted, there, unnamed)
+        unlike = _unlike(wanted, there)
+        copied = await self.record.files(source, destination) if unlike and source and destination else {}
+        return FileSides(
+            {"artifacts": {path: _told(wanted[path], copied.get(path)) for path in unlike & wanted.keys()}},
+            {"artifacts": {path: _told(there[path], copied.get(path)) for path in unlike & there.keys()}},
+            tuple(Remark("artifact name with % or #", path) for path in unnamed),
+        )
 
     async def _read(self, origin: Place, arrived: Place, wanted: dict[str, Stored], there: dict[str, Stored]) -> None:
         """Put digests to all files that both sides have."""
@@ -86,17 +97,23 @@ class _Renewed(NamedTuple):
 
     def stored(self, original: bytes) -> Stored:
         changed = mlmodel.rewritten(original, self.ids, {self.old_root: self.new_root})
-        return Stored(len(changed), sha256(changed).hexdigest())
+        return Stored.of(changed)
 
 
-def _different(wanted: Mapping[str, Stored], there: Mapping[str, Stored], unnamed: list[str]) -> FileSides:
-    unlike = {path for path in wanted.keys() & there.keys() if not _same(wanted[path], there[path])}
-    expected = {path: str(wanted[path]) for path in unlike | (wanted.keys() - there.keys())}
-    found = {path: str(there[path]) for path in unlike | (there.keys() - wanted.keys())}
-    remarks = tuple(Remark("artifact name with % or #", path) for path in unnamed)
-    return FileSides({"artifacts": expected}, {"artifacts": found}, remarks)
+def _unlike(wanted: Mapping[str, Stored], there: Mapping[str, Stored]) -> set[str]:
+    """Return the paths of files that differ, or that one side lacks."""
+    both = wanted.keys() & there.keys()
+    return {path for path in both if not _same(wanted[path], there[path])} | (wanted.keys() ^ there.keys())
 
 
 def _same(one: Stored, other: Stored) -> bool:
-    """Compare sizes, and digests where both sides know one: read just now, or noted when the file was copied."""
+    """Compare sizes, and digests where both are known."""
     return one.size == other.size and (not (one.sha256 and other.sha256) or one.sha256 == other.sha256)
+
+
+def _told(stored: Stored, copied: Stored | None) -> str:
+    if copied is None:
+        return str(stored)
+    if not _same(stored, copied):
+        return f"{stored} (changed since it was copied)"
+    return f"{stored} ({'as it was copied' if stored.sha256 else 'the size that was copied'})"

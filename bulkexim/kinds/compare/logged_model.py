@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from bulkexim.ends.server import Server
 from bulkexim.errors import NotFound
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
-from bulkexim.kinds.compare.base import Comparison, Facts, Paired, Present, Sides
+from bulkexim.kinds.base import Draft
+from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides
 from bulkexim.kinds.compare.masks import tag_facts
 from bulkexim.kinds.compare.metrics import number
 from bulkexim.kinds.experiment import ExperimentKind
@@ -45,10 +46,14 @@ class LoggedModelComparison(Comparison[LoggedModel, ModelPlan]):
             info.name,
             info.artifact_uri,
             self.origin(info.tags, tag_value(info.tags, SOURCE_TAG)),
-            stranger=not tag_value(info.tags, MARKER_TAG) and not found.deleted,
+            stranger="" if tag_value(info.tags, MARKER_TAG) or found.deleted else NOT_OURS,
             complete=info.status != "LOGGED_MODEL_PENDING",
             home=info.experiment_id,
+            deleted=found.deleted,
         )
+
+    def deleted(self, draft: Draft[ModelPlan]) -> bool:
+        return draft.value.model.deleted
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
         return {SourceId(model_id) for model_id in await _each(self.pair.source, ids)}

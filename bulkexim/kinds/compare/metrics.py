@@ -1,5 +1,7 @@
 """Metric histories of two runs: a digest of each key, and the very points where the digests differ.
 
+MLflow keeps the last point of each key apart, and shows and searches by it: where histories are equal, it is compared.
+
 A digest does not depend on the order of the points, so histories of any length pass through in pieces.
 """
 
@@ -26,16 +28,26 @@ NAMED = 20
 
 @dataclass(slots=True)
 class Summary:
-    """How many points a key has, and the sum of their digests."""
+    """How many points a key has, the sum of their digests, and what stands at the highest step and time."""
 
     points: int = 0
     total: int = 0
+    last: tuple[int, int] = (-sys.maxsize, -sys.maxsize)
+    #: Whether there are a NaN and a number: MLflow has no order for these.
+    undecided: bool = False
+    _nan: bool = field(default=False, compare=False)
 
     def add(self, point: Point) -> None:
         """Take one point."""
         self.points += 1
-        data = f"{point.step} {point.timestamp} {number(point.value)}".encode()
+        value = number(point.value)
+        data = f"{point.step} {point.timestamp} {value}".encode()
         self.total += int.from_bytes(blake2b(data, digest_size=16).digest(), "big")
+        at, nan = (point.step, point.timestamp), value == "nan"
+        if at > self.last:
+            self.last, self.undecided, self._nan = at, False, nan
+        elif at == self.last:
+            self.undecided |= nan != self._nan
 
     def __str__(self) -> str:
         return f"{self.points:,} points with the digest {self.total % 2**64:016x}"
@@ -66,13 +78,16 @@ class MetricReader:
         """
         wanted = await _summaries(self.expected.of(run_id))
         there = await _summaries(self.found.of(SourceId(dst_id)))
+        last = {point.key: point for point in self.expected.latest.get(run_id, ())}
+        last_there = {point.key: point for point in self.found.latest.get(SourceId(dst_id), ())}
         expected: dict[str, object] = {}
         found: dict[str, object] = {}
         for key in sorted(wanted.keys() | there.keys()):
             one, other = wanted.get(key), there.get(key)
             if one == other:
-                continue
-            if one and other and max(one.points, other.points) <= LOOKED_AT:
+                if not _same_last(last[key], last_there[key], one):
+                    expected[key], found[key] = _last(last[key]), _last(last_there[key])
+            elif one and other and max(one.points, other.points) <= LOOKED_AT:
                 async with self.looking:
                     expected[key], found[key] = await self._points(run_id, dst_id, key)
             else:
@@ -87,6 +102,16 @@ class MetricReader:
             point async for page in history(self.destination, SourceId(dst_id), key) for point in map(_canonical, page)
         }
         return _named(wanted - there), _named(there - wanted)
+
+
+def _same_last(one: Point, other: Point, summary: Summary | None) -> bool:
+    if summary and summary.undecided and (one.step, one.timestamp) == (other.step, other.timestamp):
+        return True
+    return _canonical(one) == _canonical(other)
+
+
+def _last(point: Point) -> dict[str, str]:
+    return {"last point": f"step {point.step}, time {point.timestamp}: {number(point.value)}"}
 
 
 async def _summaries(pieces: AsyncIterator[Sequence[Point]]) -> dict[str, Summary]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
-from bulkexim.kinds.compare.base import Comparison, Paired, Present, Sides
+from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Paired, Present, Sides
 from bulkexim.kinds.compare.masks import tag_facts
 from bulkexim.kinds.model_version import SOURCE_TAG, VersionPlan
 from bulkexim.kinds.registered_model import RegisteredModelKind
-from bulkexim.kinds.version_values import ModelVersion, model_versions, target, versions_of
+from bulkexim.kinds.version_values import GAP_TAG, ModelVersion, model_versions, target, versions_of
 from bulkexim.kinds.wire import tag_value
 
 Versions = dict[DestinationId, ModelVersion]
@@ -25,12 +25,14 @@ class ModelVersionComparison(Comparison[ModelVersion, VersionPlan]):
             yield [self._present(found) for found in page]
 
     def _present(self, found: ModelVersion) -> Present:
-        src_id = f"{tag_value(found.tags, 'bulkexim.source.name')}/{tag_value(found.tags, SOURCE_TAG)}"
+        number = tag_value(found.tags, SOURCE_TAG)
         return Present(
             DestinationId(found.id),
             f"{found.name} version {found.version}",
-            src_id=self.origin(found.tags, src_id),
-            stranger=not tag_value(found.tags, MARKER_TAG),
+            src_id=self.origin(found.tags, f"{tag_value(found.tags, 'bulkexim.source.name')}/{number}"),
+            stranger=_stranger(found),
+            # Of two that came from one version, it is the other that has no business there.
+            complete=found.version == number,
             home=found.name,
         )
 
@@ -80,6 +82,12 @@ class ModelVersionComparison(Comparison[ModelVersion, VersionPlan]):
                 "tags": there,
             },
         )
+
+
+def _stranger(found: ModelVersion) -> str:
+    if tag_value(found.tags, MARKER_TAG):
+        return ""
+    return "a placeholder that a migration left in a gap" if tag_value(found.tags, GAP_TAG) else NOT_OURS
 
 
 def _words(source: str) -> str:

@@ -13,7 +13,7 @@ from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft
 from bulkexim.kinds.compare.base import Comparison, Facts, Paired, Present, Sides
 from bulkexim.kinds.compare.masks import tag_facts
-from bulkexim.kinds.registered_model import SOURCE_TAG, RegisteredModel, registered_models
+from bulkexim.kinds.registered_model import SOURCE_TAG, RegisteredModel, kept_tags, registered_models
 from bulkexim.kinds.scope import chosen
 from bulkexim.kinds.wire import tag_value, users_tags
 
@@ -52,7 +52,7 @@ class RegisteredModelComparison(Comparison[RegisteredModel, RegisteredModel]):
         if found is None:
             return None
         value: RegisteredModel = paired.draft.value
-        wanted, there = tag_facts(users_tags(value.tags), found.tags)
+        wanted, there = tag_facts([*users_tags(value.tags), *kept_tags(value)], found.tags)
         mark = marker(self.pair.source.identity, self.kind.name, paired.draft.id)
         return Sides(
             {**_facts(value), "name": paired.draft.name, "tags": wanted, "marker": True},

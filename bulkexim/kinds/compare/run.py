@@ -10,7 +10,8 @@ from typing import Any
 from bulkexim.ends.server import Server
 from bulkexim.errors import NotFound
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
-from bulkexim.kinds.compare.base import Comparison, Facts, Paired, Present, Sides
+from bulkexim.kinds.base import Draft
+from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides
 from bulkexim.kinds.compare.files import FileSides
 from bulkexim.kinds.compare.masks import tag_facts
 from bulkexim.kinds.compare.metrics import MetricReader
@@ -71,10 +72,14 @@ class RunComparison(Comparison[Run, RunPlan]):
             info.run_name,
             info.artifact_uri,
             self.origin(found.data.tags, found.tag(SOURCE_TAG)),
-            stranger=not found.tag(MARKER_TAG) and not found.deleted,
+            stranger="" if found.tag(MARKER_TAG) or found.deleted else NOT_OURS,
             complete=info.status in ENDED,
             home=info.experiment_id,
+            deleted=found.deleted,
         )
+
+    def deleted(self, draft: Draft[RunPlan]) -> bool:
+        return draft.value.run.deleted
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
         everywhere = [one.experiment_id async for page in experiments(self.pair.source, "ALL") for one in page]
@@ -162,8 +167,19 @@ def _facts(run: Run, params: Sequence[Tag]) -> Facts:
         "end time": info.end_time or 0,
         "lifecycle": info.lifecycle_stage,
         "params": {param.key: param.value for param in params},
-        "dataset inputs": dict(map(_dataset, run.inputs.dataset_inputs)),
+        "dataset inputs": _datasets(run.inputs.dataset_inputs),
     }
+
+
+def _datasets(given: Sequence[Mapping[str, Any]]) -> Facts:
+    """Return datasets by name and digest; one that is there twice is told apart, whatever the order of the server."""
+    found: dict[str, Facts] = {}
+    for label, facts in sorted(map(_dataset, given), key=repr):
+        free = label
+        while free in found:
+            free += " again"
+        found[free] = facts
+    return found
 
 
 def _dataset(given: Mapping[str, Any]) -> tuple[str, Facts]:

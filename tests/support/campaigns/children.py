@@ -20,12 +20,13 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a migration ended; what it reported, unless it was killed."""
+    """How a migration ended; what it reported, unless it was killed. A sweep counts as moved what it removed."""
 
     killed: bool
     exit_code: int = 0
     failed: int = 0
     moved: int = 0
+    in_excess: int = 0
     error: str = ""
     requests: Mapping[str, int] | None = None
 

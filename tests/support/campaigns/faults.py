@@ -25,7 +25,8 @@ MIXED = {
     Fault.RESET_AFTER: 5,
     Fault.SILENT: 1,
     Fault.CUT: 2,
-    Fault.PAGE: 2,
+    Fault.PAGE: 1,
+    Fault.TOKEN: 1,
     Fault.DRIP: 3,
 }
 #: F2: requests that are carried out when the client has long given up.
@@ -45,6 +46,8 @@ class Survived:
     """The most requests that a migration took, in all its runs, as a multiple of those."""
     runs: Mapping[int, tuple[int, ...]]
     """The exit codes of the runs of each seed."""
+    swept: int
+    """Objects that a sweep removed between two runs."""
     errors: tuple[str, ...]
     differences: tuple[str, ...]
     doubled: tuple[str, ...]
@@ -61,6 +64,7 @@ class Survived:
 class _Survey:
     runs: dict[int, tuple[int, ...]] = field(default_factory=dict)
     requests: list[int] = field(default_factory=list)
+    swept: int = 0
     errors: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
@@ -75,7 +79,7 @@ async def survive(
     late_by: int = 1,
     **settings: Any,
 ) -> Survived:
-    """F1 and F2: migrate under a mix of faults, again until it ends with 0, for each seed.
+    """F1 and F2: migrate under a mix of faults, sweep where that is told to, again until it ends with 0, for each seed.
 
     Late requests arrive so many requests later: with 1 while the client still asks what became of them.
     """
@@ -94,6 +98,7 @@ async def survive(
         quiet=quiet,
         worst_ratio=round(max(survey.requests, default=0) / quiet, 2),
         runs=survey.runs,
+        swept=survey.swept,
         errors=tuple(survey.errors),
         differences=tuple(survey.differences),
         doubled=tuple(ground.doubled()),
@@ -113,6 +118,9 @@ async def _until_it_ends(one: Trial, seed: int, percents: Mapping[Fault, float],
         survey.faults.update({str(fault): times for fault, times in one.faults.counts.items()})
         if ended.error:
             survey.errors.append(f"seed {seed}, run {len(codes)}: {ended.exit_code} {ended.error}")
+        if ended.in_excess:
+            # As the run tells its user to.
+            survey.swept += (await one.run(sweep=True)).moved
     survey.requests.append(sent)
     survey.runs[seed] = tuple(codes)
 

@@ -87,7 +87,7 @@ class Trial:
     settings: dict[str, Any]
     concurrency: int | None = None
 
-    async def run(self, rule: Rule = quiet, *, file_limit: int = 0) -> Ended:
+    async def run(self, rule: Rule = quiet, *, file_limit: int = 0, sweep: bool = False) -> Ended:
         """Runs the migration under a rule, until it ends or is killed and nothing is under way any more."""
         self.faults.rule, self.faults.kill, self.faults.log = rule, self.child.kill, []
         order = {
@@ -99,6 +99,7 @@ class Trial:
             "settings": self.settings | {"source_id": f"source of {self.workspace}"},
             "include_deleted": self.ground.include_deleted,
             "file_limit": file_limit,
+            "sweep": sweep,
         }
         with anyio.fail_after(STUCK):
             ended = await self.child.migrate(order, self.work_dir.with_suffix(".json"))

@@ -8,12 +8,13 @@ from pathlib import Path
 from random import Random
 
 from tests.support.campaigns.children import child
+from tests.support.campaigns.disks import disk
 from tests.support.campaigns.ground import Ground, Trial, trial
 from tests.support.campaigns.kill import undisturbed
 from tests.support.faults import Fault, KillAt
 
-#: The exit code for a ledger that is damaged, and for one that could not be written.
-DAMAGED, NO_SPACE = 7, 5
+#: The exit codes for a ledger that is damaged, for a disk that is full, and for one that cannot be written at all.
+DAMAGED, NO_SPACE, READ_ONLY = 7, 5, 2
 
 Harm = Callable[[Path], str]
 
@@ -26,7 +27,7 @@ class Ledgers:
     rebuilt: int
     """Runs that found a harmed ledger and ended with 0."""
     stopped: int
-    """Runs that refused a harmed ledger in a sentence; the next one, without it, ended with 0."""
+    """Runs that refused a harmed ledger in a sentence; the next one, as it said, ended with 0."""
     unclear: tuple[str, ...]
     """Runs that ended in any other way."""
     differences: tuple[str, ...]
@@ -65,8 +66,11 @@ def _parts(work_dir: Path) -> list[Path]:
     return sorted(work_dir.glob("ledger.db*"))
 
 
-async def harm_ledgers(ground: Ground, *, cuts: int, limits: int, seed: int = 1) -> Ledgers:
-    """K3: delete the ledger at half-time, cut it at random offsets, and let the disk be full."""
+async def harm_ledgers(ground: Ground, *, cuts: int, limits: int, disks: int = 0, seed: int = 1) -> Ledgers:
+    """K3: delete the ledger at half-time, cut it at random offsets, let files not grow, and disks be full or read-only.
+
+    :raises NotAllowed: ``disks`` are asked for, and cannot be mounted here
+    """
     began = time.monotonic()
     outcome: dict[str, int] = {"rebuilt": 0, "stopped": 0}
     unclear: list[str] = []
@@ -92,7 +96,21 @@ async def harm_ledgers(ground: Ground, *, cuts: int, limits: int, seed: int = 1)
                     unclear.append(f"{which}: {ended.exit_code} {ended.error}")
                 unclear += [f"{which}, then room: {line}" for line in await _resumed(one, outcome)]
                 differences += [f"{which}: {line}" for line in await one.differences()]
-    trials = len(harms) + limits
+        for _ in range(disks):
+            async with trial(ground, at, "disk") as one:
+                kilobytes = chance.randint(64, 400)
+                when = chance.randint(needed // 4, 3 * needed // 4)
+                with disk(one.work_dir, f"size={kilobytes}k") as small:
+                    which = f"disk of {kilobytes} kB"
+                    unclear += [f"{which}: {line}" for line in await _stopped(one, NO_SPACE)]
+                    small.options("size=64m")
+                    await one.run(KillAt(when, Fault.KILL_AFTER))
+                    small.options("ro")
+                    unclear += [f"{which}, read-only: {line}" for line in await _stopped(one, READ_ONLY)]
+                    small.options("rw")
+                    unclear += [f"{which}, then room: {line}" for line in await _resumed(one, outcome)]
+                differences += [f"{which}: {line}" for line in await one.differences()]
+    trials = len(harms) + limits + disks
     return Ledgers(
         trials=trials,
         rebuilt=outcome["rebuilt"],
@@ -104,12 +122,18 @@ async def harm_ledgers(ground: Ground, *, cuts: int, limits: int, seed: int = 1)
     )
 
 
-async def _resumed(one: Trial, outcome: dict[str, int]) -> list[str]:
-    """Runs again; where the ledger is refused, once more without it."""
+async def _stopped(one: Trial, code: int) -> list[str]:
+    """Runs on a disk that may be too small for it."""
     ended = await one.run()
-    if ended.exit_code == DAMAGED and "is damaged" in ended.error:
+    return [] if ended.exit_code in (0, code) else [f"{ended.exit_code} {ended.error}"]
+
+
+async def _resumed(one: Trial, outcome: dict[str, int]) -> list[str]:
+    """Runs again; where the ledger is refused, once more as the sentence says."""
+    ended = await one.run()
+    if ended.exit_code == DAMAGED and "--rebuild-ledger" in ended.error:
         outcome["stopped"] += 1
-        deleted(one.work_dir)
+        one.settings["rebuild_ledger"] = True
         ended = await one.run()
     else:
         outcome["rebuilt"] += 1

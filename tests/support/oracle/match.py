@@ -57,6 +57,8 @@ class Pairs:
         runs: defaultdict[str, list[str]] = defaultdict(list)
         models: defaultdict[str, list[str]] = defaultdict(list)
         for run_id, run in destination.runs.items():
+            if "bulkexim.swept" in run.data.tags and run.info.lifecycle_stage == "deleted":
+                continue  # MLflow's API can only put a double into the bin.
             runs[run.data.tags.get(match.run_tag, "") if match.run_tag else run_id].append(run_id)
         for model_id, model in destination.logged_models.items():
             models[model.tags.get(match.model_tag, "") if match.model_tag else model_id].append(model_id)

@@ -1,0 +1,67 @@
+"""A last look at both ends when everything was moved: what is there twice, and what changed at the source meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from bulkexim.artifacts.copier import Copier
+from bulkexim.engine.events import Change, Changed, Events, Looking, PhaseEnded
+from bulkexim.engine.leftovers import leftovers
+from bulkexim.engine.moving import AnyDraft, Pass
+from bulkexim.kinds.base import Kind
+from bulkexim.kinds.order import Scope, every_kind, resolve
+from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.schema import Row, State
+from bulkexim.tasks import together
+
+
+async def look_back(pair: Pair, copier: Copier, scope: Scope, done: Sequence[Pass], events: Events) -> None:
+    """Tell what is left over at the destination, and what the next run will carry."""
+
+    async def at_the_destination() -> None:
+        async for left in leftovers(pair, scope, _once(done)):
+            events.emit(left)
+
+    async def at_the_source() -> None:
+        for kind in every_kind(pair, copier, await resolve(pair)):
+            async for draft, how in _news(pair, kind):
+                events.emit(Changed(kind.name, draft.id, draft.name, how))
+
+    started, look = time.monotonic(), Looking()
+    events.emit(look)
+    async with together() as tasks:
+        tasks.start_soon(at_the_destination)
+        if any(one.moved for one in done):  # Else the run was too short to have missed anything.
+            tasks.start_soon(at_the_source)
+    events.emit(PhaseEnded(look.kind, time.monotonic() - started))
+
+
+def _once(done: Sequence[Pass]) -> list[Kind[Any, Any]]:
+    """Return each kind once: its first pass knows how to recognise all of its objects."""
+    first: dict[str, Kind[Any, Any]] = {}
+    for one in done:
+        first.setdefault(one.kind.name, one.kind)
+    return list(first.values())
+
+
+async def _news(pair: Pair, kind: Kind[Any, Any]) -> AsyncIterator[tuple[AnyDraft, Change]]:
+    """Yield what is not at the source as it was moved."""
+    async for values in kind.pages():
+        drafts = await kind.drafts(values, final=False)
+        rows = await pair.ledger.rows(kind.name, [draft.id for draft in drafts])
+        for draft in drafts:
+            how = _change(draft, rows.get(draft.id))
+            if how is not None:
+                yield draft, how
+
+
+def _change(draft: AnyDraft, row: Row | None) -> Change | None:
+    if row is None:
+        return Change.NEW
+    if row.error or (draft.waits and row.state is State.SEALED):
+        return None  # It failed, and is told so; or what it waits for will never come.
+    if draft.growing:
+        return Change.GROWING
+    return None if row.state is State.SEALED and row.digest == draft.digest else Change.CHANGED

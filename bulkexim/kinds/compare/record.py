@@ -1,0 +1,50 @@
+"""What the ledger of an earlier migration noted of the files that it copied; a comparison does without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+
+from bulkexim.artifacts.stored import Stored
+from bulkexim.errors import BulkeximError
+from bulkexim.ids import DestinationId, SourceId
+from bulkexim.kinds.files import Root
+from bulkexim.kinds.scope import Pair
+from bulkexim.ledger.queries import Queries, look
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Knows the files of objects as they were last copied; without a ledger it knows of none."""
+
+    ledger: Queries | None = None
+
+    async def files(self, source: Root, destination: Root) -> Mapping[str, Stored]:
+        """Return the files that were copied from one root to another, by their paths."""
+        (kind, src_id), (_, dst_id) = source.owner, destination.owner
+        if self.ledger is None:
+            return {}
+        try:
+            files = await self.ledger.copied_files(kind, SourceId(src_id), DestinationId(dst_id))
+        except BulkeximError:
+            return {}  # A damaged ledger says nothing; both ends were read all the same.
+        return {file.path: Stored(file.size, file.sha256) for file in files}
+
+
+@contextmanager
+def recorded(pair: Pair) -> Iterator[Record]:
+    """Open the record in the work directory, if there is one of this pair of ends."""
+    with ExitStack() as stack:
+        ledger = None
+        with suppress(BulkeximError):
+            ledger = stack.enter_context(closing(look(pair.settings.work_dir)))
+        yield Record(ledger if ledger is not None and _is_of(ledger, pair) else None)
+
+
+def _is_of(ledger: Queries, pair: Pair) -> bool:
+    try:
+        held = ledger.setup()
+    except BulkeximError:
+        return False
+    return (held.get("source"), held.get("destination")) == (pair.source.identity, pair.destination.identity)
