@@ -146,10 +146,11 @@ def _without_model_link(kind: str, store: Store, chance: Random) -> Altered | No
     model = Thing(MODEL, row["destination_id"])
     told = differs(run, f"{TO_MODEL[kind]} / {model.id}")
     if kind == "MODEL_OUTPUT" and _deleted(store, model.id):
-        # Only the outputs of runs still show what is deleted, and a version of it would show that it is not there.
+        # Only the outputs of runs still show what is deleted: now nothing does, and the run should keep its source id
+        # as a tag. A version of it would show that it is not there.
         if any(model.id in str(store.row(version)["source"]) for version in store.things(VERSION)):
             return None
-        told |= missing(model)
+        told = missing(model) | differs(run, "tags / bulkexim.source.model_outputs")
     return Altered(told, (removed(row),), frozenset({model}))
 
 
