@@ -11,6 +11,9 @@ from tests.support.campaigns.ground import Ground, trial
 from tests.support.faults import Fault, KillAt
 from tests.support.faults.rules import KILLS
 
+#: Seconds that a server may still work, when it is busy, on a call of a client that was killed.
+SETTLE = 3.0
+
 
 class Unfit(Exception):
     """Not even a migration that nothing disturbs is right, so a campaign would prove nothing."""
@@ -28,6 +31,8 @@ class Kills:
     """Trials of which a run that was not killed did not end with 0."""
     differences: tuple[str, ...]
     doubled: tuple[str, ...]
+    swept: int
+    """Objects that a sweep removed, as a run told its user to: creates that a killed process had sent came late."""
     redone: int
     """The most requests that a trial needed beyond those of a run that nothing disturbs."""
     seconds: float
@@ -41,6 +46,7 @@ class Kills:
 @dataclass
 class _Tally:
     kills: int = 0
+    swept: int = 0
     redone: int = 0
     unfinished: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -108,7 +114,7 @@ async def kill_in_chains(ground: Ground, *, seed: int, chains: int, length: int,
     async with child() as at:
         needed = requests or await undisturbed(ground, at)
         for _ in range(chains):
-            async with trial(ground, at, "chain") as one:
+            async with trial(ground, at, "chain", settle_seconds=SETTLE) as one:
                 sent = 0
                 for _ in range(length):
                     rule = KillAt(chance.randint(1, max(1, 2 * needed // length)), chance.choice(KILLS))
@@ -119,6 +125,9 @@ async def kill_in_chains(ground: Ground, *, seed: int, chains: int, length: int,
                         break
                 ended = await one.run()
                 tally.redone = max(tally.redone, sent + len(one.faults.log) - needed)
+                if ended.in_excess:
+                    tally.swept += (await one.run(sweep=True)).moved
+                    ended = await one.run()
                 if ended.exit_code:
                     tally.unfinished.append(f"seed {seed} {one.workspace}: {ended.exit_code} {ended.error}")
                 tally.differences += [f"seed {seed} {one.workspace}: {line}" for line in await one.differences()]
@@ -134,6 +143,7 @@ def _kills(ground: Ground, tally: _Tally, requests: int, trials: int, began: flo
         requests=requests,
         trials=trials,
         kills=tally.kills,
+        swept=tally.swept,
         unfinished=tuple(tally.unfinished),
         differences=tuple(tally.differences),
         doubled=tuple(ground.doubled()),

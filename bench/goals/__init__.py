@@ -1,0 +1,1 @@
+"""The goals, a module for those that are measured together."""
