@@ -42,6 +42,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         servers.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _servers_of_the_module(servers: Servers) -> Iterator[None]:
+    """Stops what the tests of a module started for all of them."""
+    yield
+    servers.end_module()
+
+
 @pytest.fixture
 def fresh_server(servers: Servers) -> Iterator[StartServer]:
     """Starts empty servers (``fresh_server()``, ``fresh_server("postgres", workers=2)``) that end with the test."""
@@ -61,7 +68,7 @@ def fresh_server(servers: Servers) -> Iterator[StartServer]:
 @pytest.fixture(scope="session")
 def source_server(servers: Servers) -> MlflowServer:
     """The server of ``tenant``; read it, never write to it (``servers.copy(source_server)`` is yours to change)."""
-    return servers.start()
+    return servers.keep(servers.start())
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +80,7 @@ def tenant(source_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def small_server(servers: Servers) -> MlflowServer:
     """The server of ``small_tenant``; read it, never write to it."""
-    return servers.start()
+    return servers.keep(servers.start())
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +107,7 @@ def old_python() -> str:
 @pytest.fixture(scope="session")
 def old_server(servers: Servers, old_python: str) -> MlflowServer:
     """The server of ``old_tenant``, MLflow 2.22 on gunicorn; read it, never write to it."""
-    return servers.start(python=old_python, workers=2)
+    return servers.keep(servers.start(python=old_python, workers=2))
 
 
 @pytest.fixture(scope="session")

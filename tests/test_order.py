@@ -108,7 +108,7 @@ def test_a_version_that_somebody_registers_in_between_is_noticed(
     assert report.exit_code == 3
     first = next(failure for failure in report.failures if failure.cause == "version number not kept")
     assert first.id == "m model/9"
-    assert "someone else registers" in first.error
+    assert "If others register there" in first.error
     after = read(destination.url)
     kept = [number for name, number in after.versions if name == "m model"]
     assert sorted(kept) == [3, 4, 5, 6, 8, 9]

@@ -84,6 +84,8 @@ class MlflowServer:
 class Servers:
     """All the servers of one test session; each start gets an empty store within about a second.
 
+    A server ends with the module that started it, unless it is kept: an idle one still takes processor time.
+
     A plain SQLite or PostgreSQL server is forked from a warm process (see ``warm.py``). One with more workers, with
     extra arguments or environment, or of another interpreter, is started by ``mlflow server`` and takes 4 to 8 seconds.
     """
@@ -91,6 +93,7 @@ class Servers:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._started: list[MlflowServer] = []
+        self._kept: list[MlflowServer] = []
         self._warm: subprocess.Popen[str] | None = None
         self._count = 0
         self._cluster: PostgresCluster | None = None
@@ -144,6 +147,18 @@ class Servers:
         """The cluster of this session, started at the first call; raises ``PostgresUnavailable``."""
         self._cluster = self._cluster or PostgresCluster.start()
         return self._cluster
+
+    def keep(self, server: MlflowServer) -> MlflowServer:
+        """Lets a server live as long as the session."""
+        self._kept.append(server)
+        return server
+
+    def end_module(self) -> None:
+        """Stops every server that is not kept."""
+        for server in self._started:
+            if server not in self._kept:
+                server.stop()
+        self._started = list(self._kept)
 
     def close(self) -> None:
         """Stops everything that was started here."""
