@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -93,6 +94,10 @@ class Client:
     patience: Patience = Patience()
     traffic: Traffic = field(default_factory=Traffic)
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    _base: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._base = str(self.http.base_url).rstrip("/") + "/"
 
     async def call(
         self,
@@ -181,10 +186,14 @@ class Client:
         headers: Mapping[str, str],
     ) -> httpx.Request:
         try:
-            return self.http.build_request(method, path, params=_listed(params), content=content, headers=headers)
+            return self.http.build_request(method, self._address(path, params), content=content, headers=headers)
         except httpx.InvalidURL as error:
             shown = self._named(method, path[:SHOWN])
             raise Refused(f"{shown}: a name in it fits in no address ({error}).", cause="unsafe name") from error
+
+    def _address(self, path: str, params: Params | None) -> str:
+        """Return the whole address: httpx would take every part of it to pieces anew."""
+        return f"{self._base}{path}?{urlencode(params)}" if params else f"{self._base}{path}"
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
         """Send one request, once, and read its reply."""
@@ -307,12 +316,6 @@ def _is_absence(error: CallError) -> bool:
     """Return whether the server is not there, or not for anybody."""
     gone = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
     return isinstance(error, NotSent | Throttled) or (isinstance(error, ServerFault) and error.status in gone)
-
-
-def _listed(params: Params | None) -> list[tuple[str, str | int | float | bool | None]] | None:
-    if params is None:
-        return None
-    return list(params.items()) if isinstance(params, Mapping) else list(params)
 
 
 def _insist_on_attachment(response: httpx.Response, what: str) -> None:

@@ -115,10 +115,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 def _headers(response: aiohttp.ClientResponse) -> httpx.Headers:
     """Return the headers of a reply, but not an address that is none: httpx would quote it, with the secrets in it."""
     headers = httpx.Headers(response.raw_headers)
-    try:
-        httpx.URL(headers.get("location", ""))
-    except httpx.InvalidURL:
-        del headers["location"]
+    if "location" in response.headers:
+        try:
+            httpx.URL(headers["location"])
+        except httpx.InvalidURL:
+            del headers["location"]
     return headers
 
 
