@@ -44,9 +44,11 @@ class Store(NamedTuple):
 
 @pytest.fixture(scope="module")
 def file_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    home = tmp_path_factory.mktemp("files")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-        return _built(tmp_path_factory.mktemp("files"), "mlruns")
+        patch.chdir(home)  # MLflow makes a default store where it stands
+        return _built(home, "mlruns")
 
 
 @pytest.fixture(scope="module")
