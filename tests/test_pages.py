@@ -1,8 +1,8 @@
-"""Pages of a real server whose tokens a gateway spoils: every page comes once, or the listing ends with an error."""
+"""Pages: of a real server whose tokens a gateway spoils, and of books that are asked for several pages at once."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import anyio
 import msgspec
@@ -10,8 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from bulkexim.config import Endpoint
+from bulkexim.ends.pages import AT_ONCE, pages, token_at
 from bulkexim.ends.server import Server, connected
-from bulkexim.errors import BadReply
+from bulkexim.errors import BadReply, Refused
 from bulkexim.http.client import Patience
 from tests.support.faults import Asked, Fault, Faults, proxied
 from tests.support.servers import MlflowServer, Servers
@@ -92,7 +93,61 @@ async def test_a_listing_whose_tokens_are_always_spoiled_ends(server: Server, fa
     with pytest.raises(BadReply, match="would never end") as raised:
         await names(server, method)
     assert not raised.value.definite
-    assert server.client.traffic.requests - before == 1 + PATIENCE.fault_tries
+    assert server.client.traffic.requests - before == 1 + AT_ONCE * PATIENCE.fault_tries
+
+
+class Book:
+    """Pages by their offsets, each with the token that it names next; it notes what is asked for, and when."""
+
+    def __init__(self, tokens: Mapping[int, str | None], *, torn: int | None = None) -> None:
+        self.asked: list[int] = []
+        self.open = self.most_open = 0
+        self._tokens = {None if offset == 0 else token_at(offset): offset for offset in tokens}
+        self._next = tokens
+        self._torn = torn
+
+    async def page(self, asked: str | None, check: Callable[[int], None]) -> int:
+        """Return the offset of a page."""
+        offset = self._tokens[asked]
+        self.asked.append(offset)
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        await anyio.lowlevel.checkpoint()
+        self.open -= 1
+        if offset == self._torn:
+            raise Refused("The page is torn.")
+        check(offset)
+        return offset
+
+    def read(self) -> AsyncIterator[int]:
+        """Return the offsets of all pages as they come."""
+        return pages(self.page, lambda offset: self._next[offset], "book")
+
+
+async def test_pages_whose_tokens_are_offsets_are_asked_for_side_by_side_and_come_in_order() -> None:
+    book = Book({offset: token_at(offset + 10) for offset in range(0, 60, 10)} | {60: None, 70: None})
+    assert [page async for page in book.read()] == list(range(0, 70, 10))
+    assert book.most_open == AT_ONCE
+    assert len(book.asked) <= 7 + AT_ONCE - 1
+
+
+async def test_what_was_asked_for_behind_the_last_page_is_nobodys() -> None:
+    book = Book({0: token_at(10), 10: None, 20: None})
+    assert [page async for page in book.read()] == [0, 10]
+
+
+async def test_pages_go_on_where_the_server_says_though_another_offset_was_foretold() -> None:
+    book = Book({0: token_at(10), 10: token_at(17), 20: token_at(30), 17: token_at(27), 27: None})
+    assert [page async for page in book.read()] == [0, 10, 17, 27]
+
+
+async def test_the_pages_before_one_that_cannot_be_read_come_first() -> None:
+    book = Book({0: token_at(10), 10: token_at(20), 20: None}, torn=20)
+    read: list[int] = []
+    with pytest.raises(Refused, match="torn"):
+        async for page in book.read():
+            read.append(page)  # noqa: PERF401 - a comprehension would lose what came before the error
+    assert read == [0, 10]
 
 
 def _every_third_passes(asked: Asked) -> Fault:

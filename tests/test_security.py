@@ -256,7 +256,7 @@ READING = (
     r"GET /api/2\.0/mlflow/experiments/get",
     r"POST /api/2\.0/mlflow/runs/search",
     r"GET /api/2\.0/mlflow/runs/get",
-    r"GET /api/2\.0/mlflow/metrics/get-history(-bulk-interval)?",
+    r"GET /(ajax-api/2\.0/mlflow/metrics/get-history-bulk|api/2\.0/mlflow/metrics/get-history)",
     r"POST /api/2\.0/mlflow/logged-models/search",
     r"GET /api/2\.0/mlflow/logged-models/m-[0-9a-f]{32}",
     r"GET /api/2\.0/mlflow/registered-models/search",

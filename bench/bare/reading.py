@@ -12,8 +12,10 @@ import msgspec
 from bench.bare.wire import API, SERVICE, Wire, each
 
 PAGE = 1000
-#: Runs that one bulk history names, and points of each that it brings unsampled (``mlflow.server.handlers``).
-RUNS_AT_ONCE, UNSAMPLED = 100, 2500
+#: The route of MLflow's own pages, which costs the server half of what the documented one does.
+BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+#: Runs that one bulk history names, and points of each with which all of them fit into one reply (25,000 points).
+RUNS_AT_ONCE, FITTING = 100, 250
 HISTORY_PAGE = 10_000
 PROXIED = "mlflow-artifacts:/"
 
@@ -78,7 +80,7 @@ async def _histories(source: Wire, found: Everything) -> None:
         by_key: dict[str, list[str]] = {}
         for run in found.runs[first : first + RUNS_AT_ONCE]:
             for last in run["data"].get("metrics", ()):
-                if last["step"] + 1 < UNSAMPLED:
+                if last["step"] + 1 < FITTING:
                     by_key.setdefault(last["key"], []).append(run["info"]["run_id"])
                 else:
                     alone.append((run["info"]["run_id"], last["key"]))
@@ -86,9 +88,8 @@ async def _histories(source: Wire, found: Everything) -> None:
 
     async def bulk(job: tuple[str, Sequence[str]]) -> None:
         key, runs = job
-        ids = "".join(f"&run_ids={run}" for run in runs)
-        query = f"?metric_key={quote(key)}&max_results={UNSAMPLED}{ids}"
-        found.histories.append(await source.ask("GET", f"{API}metrics/get-history-bulk-interval{query}"))
+        ids = "".join(f"&run_id={run}" for run in runs)
+        found.histories.append(await source.ask("GET", f"{BULK}?metric_key={quote(key)}{ids}"))
 
     async def one(job: tuple[str, str]) -> None:
         found.long_histories.setdefault(job[0], []).extend([page async for page in _history(source, *job)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from bulkexim.config import Endpoint
+from bulkexim.ends.pages import pages
 from bulkexim.errors import (
     BadReply,
     CallError,
@@ -81,9 +82,9 @@ class Capabilities:
         return self.version >= (3, 1) and not self.file_store
 
     @property
-    def sampled_history(self) -> bool:
-        """Whether the bulk history returns every point of a run that has fewer than the sampling limit."""
-        return self.version >= (3, 15) and not self.file_store
+    def bulk_history(self) -> bool:
+        """Whether one call brings the histories of a hundred runs (of twenty, before)."""
+        return self.version >= (2, 22) and not self.file_store
 
     @property
     def removes_experiment_tags(self) -> bool:
@@ -148,7 +149,7 @@ class Server:
             given = {**body, "page_token": asked} if asked else body
             return await self.client.call("POST", _route(path), reply, body=given, check=check)
 
-        return _pages(page, token, path)
+        return pages(page, token, path)
 
     def list(
         self, path: str, params: Sequence[tuple[str, str | int]], reply: type[Page], token: Callable[[Page], str | None]
@@ -159,7 +160,7 @@ class Server:
             given = [*params, ("page_token", asked)] if asked else params
             return await self.client.call("GET", _route(path), reply, params=given, check=check)
 
-        return _pages(page, token, path)
+        return pages(page, token, path)
 
     def download(self, path: str, params: Params | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open a stored file; see `bulkexim.http.client.Client.download`."""
@@ -168,26 +169,6 @@ class Server:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.client.aclose()
-
-
-async def _pages(
-    get: Callable[[str | None, Callable[[Page], None]], Awaitable[Page]], token: Callable[[Page], str | None], path: str
-) -> AsyncIterator[Page]:
-    """Yield pages to the last; one that names a token which was there before is asked for again, as any bad reply."""
-    seen: set[str] = set()
-
-    def leads_on(page: Page) -> None:
-        if (following := token(page)) in seen:
-            raise BadReply(f"{path}: the server repeats the page token {following!r}, so its pages would never end.")
-
-    asked: str | None = None
-    while True:
-        page = await get(asked, leads_on)
-        yield page
-        asked = token(page)
-        if not asked:
-            return
-        seen.add(asked)
 
 
 def _route(path: str) -> str:

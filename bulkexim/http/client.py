@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -326,7 +327,19 @@ def _insist_on_attachment(response: httpx.Response, what: str) -> None:
 
 def _decoded(response: httpx.Response, reply: type[T], what: str) -> T:
     try:
-        return msgspec.json.decode(response.content, type=reply)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _read(response.content, reply)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         kind = plain(response)(response.headers.get("content-type", "no content type"))[:SHOWN]
         raise BadReply(f"{what}: the reply is not what MLflow sends ({kind}; {error}).") from error
+
+
+def _read(content: bytes, reply: type[T]) -> T:
+    """Decode JSON, and what MLflow's routes for its own pages send for it: Python's, with NaN as a bare word."""
+    try:
+        return msgspec.json.decode(content, type=reply)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if b"NaN" not in content:
+            raise
+        return msgspec.convert(json.loads(content, parse_constant=str), reply)

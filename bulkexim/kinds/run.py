@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import msgspec
-
 from bulkexim.artifacts.copier import Copier
+from bulkexim.ends.pages import token_at
 from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.client import Repeat
 from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
@@ -133,7 +131,7 @@ class RunKind(Kind[Run, RunPlan]):
             "run_view_type": self._view,
             "filter": self._query,
             "max_results": 1,
-            "page_token": b64encode(msgspec.json.encode({"offset": offset})).decode(),
+            "page_token": token_at(offset),
         }
         return bool((await self._pair.source.post("runs/search", body, RunPage)).runs)
 
