@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Stored(NamedTuple):
 class Passing:
     """Counts and digests the bytes of a file as they pass; they are read once, by whoever wants them.
 
-    A thread digests a chunk while its taker is busy with it: on the loop's own time a gigabyte costs most of a second.
+    A thread digests a chunk while the next one comes: on the loop's own time a gigabyte costs most of a second.
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,13 @@ class Passing:
     async def through(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield the chunks as they come."""
         with ThreadPoolExecutor(max_workers=1) as beside:
+            digesting: Future[None] | None = None
             async for chunk in chunks:
-                self._size += len(chunk)
+                if digesting is not None:
+                    digesting.result()  # Ready by now: no network brings a chunk faster than it is digested.
                 digesting = beside.submit(self._state.update, chunk)
+                self._size += len(chunk)
                 yield chunk
-                digesting.result()  # Ready by now: no network takes a chunk faster than it is digested.
 
     @property
     def stored(self) -> Stored:

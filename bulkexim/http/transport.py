@@ -7,6 +7,7 @@ after the request was sent as one that was never made, and quotes URLs a second 
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from bulkexim.masking import masking
 #: Idle connections are given up before MLflow's server does (it closes them after 5 s).
 KEEPALIVE_SECONDS = 3.0
 CHUNK_BYTES = 256 * 1024
+#: Only Linux has it.
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Untrusted(httpx.ConnectError):
@@ -103,6 +106,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=limits.get("connect"), sock_read=limits.get("read")),
             )
+        _acknowledge(response)
         headers, stream = _headers(response), _Body(response, request)
         return httpx.Response(response.status, headers=headers, stream=stream, request=request)
 
@@ -110,6 +114,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _acknowledge(response: aiohttp.ClientResponse) -> None:
+    """Tell a server at once that the head of its reply has come, if the body has not.
+
+    ``mlflow server`` with several workers (its default) writes both apart on sockets without TCP_NODELAY, and holds the
+    body back until the head is acknowledged; Linux lets that wait for 40 ms on a connection that was used before.
+    """
+    if _QUICKACK is None or response.connection is None or response.connection.transport is None:
+        return
+    connection = response.connection.transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 def _headers(response: aiohttp.ClientResponse) -> httpx.Headers:
