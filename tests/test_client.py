@@ -143,6 +143,7 @@ async def test_a_call_that_may_be_sent_once_is_not_repeated_when_its_outcome_is_
     with pytest.raises(Unsure) as raised:
         await create(client, Repeat.ONCE)
     assert route.call_count == 1
+    assert client.traffic.unsure == 1
     assert not raised.value.definite
     assert isinstance(raised.value.__cause__, Lost)
 

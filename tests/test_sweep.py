@@ -51,7 +51,13 @@ class Moved:
         """A create that the server carried out a second time."""
         tags = self.client.get_run(self.run(name)).data.tags
         double = self.client.create_run(self.experiment, run_name=name, tags=tags)
+        self.unanswered()
         return str(double.info.run_id)
+
+    def unanswered(self) -> None:
+        """Leave the ledger as a run does one of whose creates got no answer."""
+        with contextlib.closing(sqlite3.connect(self.work_dir / "ledger.db")) as ledger, ledger:
+            ledger.execute("delete from setup where key = 'clear'")
 
     def as_it_was(self) -> None:
         """Both ends are equal, and nothing of the marker's is there twice."""
@@ -71,6 +77,14 @@ def moved(servers: Servers, small_server: MlflowServer, small_tenant: Tenant, tm
 
 def test_nothing_is_left_over_by_a_migration_that_nothing_disturbed(moved: Moved) -> None:
     moved.as_it_was()
+
+
+def test_a_run_looks_at_the_destination_only_while_something_may_be_left_there(moved: Moved) -> None:
+    quiet = moved.again().requests["destination"]
+    moved.unanswered()
+    looking = moved.again().requests["destination"]
+    assert looking > quiet
+    assert moved.again().requests["destination"] == quiet
 
 
 def test_a_doubled_run_is_told_by_every_later_run_and_removed_on_demand_only(moved: Moved) -> None:
@@ -123,6 +137,7 @@ def test_a_sweep_that_was_interrupted_is_finished_by_the_next(moved: Moved) -> N
 def test_a_doubled_logged_model_goes(moved: Moved) -> None:
     [kept] = moved.client.search_logged_models([moved.experiment])
     double = moved.client.create_logged_model(moved.experiment, "net", tags=kept.tags)
+    moved.unanswered()
     assert moved.again().exit_code == 4
     assert [one.dst_id for one in moved.look(remove=True)] == [double.model_id]
     assert [one.model_id for one in moved.client.search_logged_models([moved.experiment])] == [kept.model_id]

@@ -21,8 +21,12 @@ async def look_back(pair: Pair, copier: Copier, scope: Scope, done: Sequence[Pas
     """Tell what is left over at the destination, and what the next run will carry."""
 
     async def at_the_destination() -> None:
+        unsure, found = pair.destination.client.traffic.unsure, False
         async for left in leftovers(pair, scope, _once(done)):
+            found = True
             events.emit(left)
+        if not (found or unsure):
+            await pair.ledger.cleared()
 
     async def at_the_source() -> None:
         for kind in every_kind(pair, copier, await resolve(pair)):
@@ -32,7 +36,8 @@ async def look_back(pair: Pair, copier: Copier, scope: Scope, done: Sequence[Pas
     started, look = time.monotonic(), Looking()
     events.emit(look)
     async with together() as tasks:
-        tasks.start_soon(at_the_destination)
+        if not pair.ledger.clear:  # Else nothing was created since the last look, and nothing can come late.
+            tasks.start_soon(at_the_destination)
         if any(one.moved for one in done):  # Else the run was too short to have missed anything.
             tasks.start_soon(at_the_source)
     events.emit(PhaseEnded(look.kind, time.monotonic() - started))

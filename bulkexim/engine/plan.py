@@ -116,11 +116,13 @@ class _Planning:
         )
 
     def _looking_back(self, resolving: int) -> Estimate:
-        """Return what the last look takes: both ends are listed again, the source only if something was moved."""
+        """Return what the last look takes: both ends are listed again, where something was moved or may be left."""
         listings = [max(1, total.listings) for total in self._sums.values()]
-        again = resolving + sum(listings) if any(total.found > total.already for total in self._sums.values()) else 0
+        moving = any(total.found > total.already for total in self._sums.values())
+        again = resolving + sum(listings) if moving else 0
         # The destination is listed by markers, and asked what helped to make the objects.
-        return Estimate(again, sum(listings) + len(listings))
+        there = 0 if self._pair.ledger.clear and not moving else sum(listings) + len(listings)
+        return Estimate(again, there)
 
     async def _kind(self, kind: Kind[Any, Any]) -> None:
         total = self._sums.setdefault(kind.name, _Sum())

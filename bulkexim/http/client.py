@@ -66,6 +66,8 @@ class Traffic:
 
     requests: int = 0
     retries: int = 0
+    #: Calls that may have been carried out, or may be yet, though no reply came.
+    unsure: int = 0
     received: int = 0
     sent: int = 0
 
@@ -280,6 +282,7 @@ class Client:
             return await retrying(once)
         except CallError as error:
             if repeat is Repeat.ONCE and not error.definite:
+                self.traffic.unsure += 1
                 raise Unsure(error.problem, cause=error.cause, status=error.status) from error
             if _is_absence(error):
                 raise TemporaryTrouble(

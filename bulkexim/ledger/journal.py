@@ -19,7 +19,7 @@ from bulkexim.errors import FatalError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.queries import Queries
-from bulkexim.ledger.schema import STAMP, TABLES, State
+from bulkexim.ledger.schema import CLEAR, STAMP, TABLES, State
 from bulkexim.masking import shaped
 from bulkexim.tasks import together
 
@@ -80,6 +80,10 @@ class Journal(Queries):
         """Note that every object of a kind that was at the destination before is in the ledger."""
         await self._write([(_SET, (f"recovered {kind}", "yes"))])
 
+    async def cleared(self) -> None:
+        """Note that the destination was looked at and nothing is left over there, nor can anything come late."""
+        await self._write([(_SET, (CLEAR, "yes"))])
+
     async def withdrawn(self, kind: str, src_id: SourceId) -> None:
         """Note that a create was certainly not carried out."""
         await self._update(kind, src_id, state=State.PLANNED)
@@ -94,8 +98,8 @@ class Journal(Queries):
 
     async def intent(self, kind: str, src_id: SourceId, src_location: str) -> None:
         """Note that the create call is about to leave; ``src_location`` is for people, and holds no secret."""
-        location = shaped(src_location)
-        await self._update(kind, src_id, state=State.INTENT, src_location=location, intent_at=time.time())
+        fields = {"state": State.INTENT, "src_location": shaped(src_location), "intent_at": time.time()}
+        await self._write([_updating(kind, src_id, fields), ("delete from setup where key = ?", (CLEAR,))])
 
     async def created(self, kind: str, src_id: SourceId, dst_id: DestinationId, dst_location: str) -> None:
         """Note the id and artifact root that the destination gave."""

@@ -14,7 +14,7 @@ from anyio import to_thread
 from bulkexim.errors import UsageError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
-from bulkexim.ledger.schema import COLUMNS, Row, State
+from bulkexim.ledger.schema import CLEAR, COLUMNS, Row, State
 
 #: SQLite takes 32,766 values in one statement; a page of objects stays far below.
 _CHUNK = 5000
@@ -92,6 +92,11 @@ class Queries:
     def setup(self) -> dict[str, str]:
         """Return the pair of ends that the ledger belongs to."""
         return dict(self._ask("select key, value from setup"))
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing can be left over: since the last look that found nothing, no create has left."""
+        return CLEAR in self.setup()
 
     async def rows(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, Row]:
         """Return what is known of the objects ``ids``; unknown ones are absent."""

@@ -9,6 +9,8 @@ import msgspec
 from bulkexim.ids import DestinationId, SourceId
 
 FORMAT = "1"
+#: The key of the setup that stands there while nothing can be left over at the destination.
+CLEAR = "clear"
 
 
 class State(StrEnum):
