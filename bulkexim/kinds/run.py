@@ -110,15 +110,18 @@ class RunKind(Kind[Run, RunPlan]):
         return " and ".join(f"attributes.start_time {sign} {time}" for sign, time in bounds if time is not None)
 
     async def total(self) -> int | None:
-        """Find the number of runs with a few one-row searches: a page token is the offset in base64."""
+        """Find the number of runs with a few one-row searches; the number of the last time is tried first."""
         if self._only is not None:
             return len(self._only)
         if len(self._experiments) > EXPERIMENTS_AT_ONCE or not self._experiments:
             return None if self._experiments else 0
-        low, high = 0, PAGE
+        _, earlier, _ = self._pair.ledger.phases().get(self.name, (0, None, 0.0))
+        low, high = 0, max(earlier or 0, PAGE)
+        if high > PAGE and await self._has_run_at(high - 1):
+            low = high - 1
         while await self._has_run_at(high):
             low, high = high, high * 2
-        if low == 0:
+        if low == 0 and high <= PAGE:
             return None  # The first page tells.
         while low + 1 < high:
             middle = (low + high) // 2
