@@ -24,9 +24,6 @@ from bulkexim.tasks import together
 
 AnyDraft = Draft[Any]
 
-#: Pages that are read before they are needed.
-PAGES_AHEAD = 1
-
 
 class EarlierFailed(ObjectError):
     """An object of the same lane failed before, so this one cannot follow."""
@@ -315,7 +312,8 @@ async def _ahead(pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[AsyncIter
     A listing that fails ends the pages; the failure is raised when the work on those before it is done. (No generator:
     it would be left open, with its task in it, when the work on a page fails.)
     """
-    send, receive = anyio.create_memory_object_stream[Sequence[Any]](PAGES_AHEAD)
+    # Nothing is held between the two: a page that waits here would be one more in memory.
+    send, receive = anyio.create_memory_object_stream[Sequence[Any]](0)
     failures: list[CallError] = []
 
     async def read() -> None:
