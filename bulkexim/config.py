@@ -39,6 +39,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     uri: str
     workspace: str | None = None
+    #: The folder of the server's artifact service, as this machine sees it.
+    artifacts_dir: str | None = None
     username: str | None = None
     password: str | None = None
     token: str | None = None
@@ -48,6 +50,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     client_cert_path: str | None = None
     concurrency: Positive | None = None
     rps: Rate | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the server's artifact service."""
+        return Path(self.artifacts_dir) if self.artifacts_dir else None
 
     def __repr__(self) -> str:
         return f"Endpoint({self.uri.rpartition('@')[2].partition('?')[0]!r}, workspace={self.workspace!r})"
@@ -118,6 +125,7 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     verify: Level | None = None
     repair: bool | None = None
     src_workspace: str | None = None
+    src_artifacts_dir: str | None = None
     src_username: str | None = None
     src_password: str | None = None
     src_token: str | None = None
@@ -128,6 +136,7 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     src_concurrency: Positive | None = None
     src_rps: Rate | None = None
     dst_workspace: str | None = None
+    dst_artifacts_dir: str | None = None
     dst_username: str | None = None
     dst_password: str | None = None
     dst_token: str | None = None

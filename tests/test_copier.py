@@ -13,7 +13,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from bulkexim.artifacts.copier import AT_ONCE, WHOLE, Copied, Copier, Rewrite, addressable
-from bulkexim.artifacts.places import Entry, Proxied
+from bulkexim.artifacts.place import Entry
+from bulkexim.artifacts.places import Proxied
 from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected

@@ -13,7 +13,8 @@ import pytest
 
 from bulkexim.artifacts.checking import content
 from bulkexim.artifacts.copier import WHOLE, Copied, Copier
-from bulkexim.artifacts.places import Entry, OfLoggedModel, OfRun, Place, Proxied, place
+from bulkexim.artifacts.place import Entry, Place
+from bulkexim.artifacts.places import OfLoggedModel, OfRun, Proxied, place
 from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bulkexim.artifacts.copier import walk
-from bulkexim.artifacts.places import Place
+from bulkexim.artifacts.place import Place
 from bulkexim.artifacts.stored import Passing, Stored
 from bulkexim.http.client import Client
 

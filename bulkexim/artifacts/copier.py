@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import anyio
 from aiofiles import tempfile as spools
 
-from bulkexim.artifacts.places import Entry, Place
+from bulkexim.artifacts.place import Entry, Place
 from bulkexim.artifacts.stored import Passing, Stored
 from bulkexim.errors import BadReply, CallError
 from bulkexim.http.client import Client

@@ -1,7 +1,7 @@
 """Where the artifacts of one object are, and how a server gives or takes them.
 
-Objects whose root is proxied (``mlflow-artifacts:``) are reached by the artifact service, which needs no database; any
-other root through the run or logged model that owns it, with the server's own access to the storage.
+Objects whose root is proxied (``mlflow-artifacts:``) are reached by the artifact service, which needs no database, or
+in its folder; any other root through the run or logged model that owns it, with the server's own access to the storage.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 
 from bulkexim.artifacts.names import below, below_listed
+from bulkexim.artifacts.place import Entry, Place
+from bulkexim.artifacts.seen import Seen
 from bulkexim.ends.server import Server, quoted, segment
 from bulkexim.errors import ObjectError
 
@@ -23,14 +25,6 @@ SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
 SMALL_UPLOAD = 10 * 1024 * 1024
 #: Bytes of a file that any storage can have (MLflow sends 64 bits).
 LARGEST = 2**63 - 1
-
-
-class Entry(NamedTuple):
-    """A file or folder, by its path below the root; size in bytes."""
-
-    path: str
-    is_dir: bool
-    size: int
 
 
 class _Listed(msgspec.Struct, frozen=True):
@@ -42,22 +36,6 @@ class _Listed(msgspec.Struct, frozen=True):
 class _Listing(msgspec.Struct, frozen=True):
     files: tuple[_Listed, ...] = ()
     next_page_token: str | None = None
-
-
-class Place(Protocol):
-    """The artifact root of one object at one server."""
-
-    async def entries(self, folder: str) -> list[Entry]:
-        """Return what stands directly in ``folder`` ("" is the root); nothing where it does not exist."""
-
-    def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open a file for reading."""
-
-    async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
-        """Store a file of ``size`` bytes, in place of one that is there.
-
-        :raises ObjectError: the root cannot be written through this server
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +109,14 @@ def place(server: Server, location: str, *, run_id: str | None = None, model_id:
     """Return the place of an object by its artifact root, a URI that its server gave."""
     owner: Place = OfRun(server, run_id or "") if model_id is None else OfLoggedModel(server, model_id)
     proxied = proxied_root(location)
-    return owner if proxied is None else Proxied(server, proxied, owner)
+    return owner if proxied is None else serviced(server, proxied, owner)
+
+
+def serviced(server: Server, root: str, owner: Place | None = None) -> Place:
+    """Return the place of a root at the artifact service: in its folder, where that was given."""
+    if server.folder is not None:
+        return Seen(server.folder, root, server.client.traffic)
+    return Proxied(server, root, owner)
 
 
 def proxied_root(location: str) -> str | None:

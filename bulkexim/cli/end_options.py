@@ -37,6 +37,7 @@ def _all(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], De
 def servers() -> Callable[[Decorated], Decorated]:
     """Return the options that name both ends."""
     option = group("Servers")
+    seen = "Folder of its --artifacts-destination, if this machine sees it:"
     return _all(
         option(
             "--src-uri", metavar="URI", help="MLflow server to read, or a local store: ./mlruns, sqlite:///mlflow.db."
@@ -44,6 +45,8 @@ def servers() -> Callable[[Decorated], Decorated]:
         option("--dst-uri", metavar="URI", help="MLflow server to write to."),
         option("--src-workspace", metavar="NAME", help="Workspace at the source."),
         option("--dst-workspace", metavar="NAME", help="Workspace at the destination."),
+        option("--src-artifacts-dir", metavar="DIR", help=f"{seen} files are read there."),
+        option("--dst-artifacts-dir", metavar="DIR", help=f"{seen} files are written there."),
         option("--source-id", metavar="TEXT", help="Name of the source in markers: its old address, if that changed."),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -114,11 +115,15 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One MLflow server. ``identity`` is the name under which it is remembered, free of credentials."""
+    """One MLflow server. ``identity`` is the name under which it is remembered, free of credentials.
+
+    ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so.
+    """
 
     client: Client
     identity: str
     capabilities: Capabilities = field(default_factory=lambda: Capabilities((0, 0), "unknown"))
+    folder: Path | None = None
 
     async def get(self, path: str, reply: type[T], params: Params | None = None) -> T:
         """GET a route below ``/api/2.0/mlflow/`` (or any other that starts with a slash)."""
@@ -209,7 +214,7 @@ async def connected(
         capabilities = await _probe(server, endpoint)
         client = server.client
         client.patience = patience
-        yield Server(client, server.identity, capabilities)
+        yield Server(client, server.identity, capabilities, endpoint.folder)
     finally:
         await server.aclose()
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from bulkexim.artifacts.agreement import check_folder, writable
 from bulkexim.artifacts.copier import Copier
 from bulkexim.config import Endpoint, Settings
 from bulkexim.ends.opening import opened
@@ -55,7 +56,8 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
             ledger.bind(src.identity, dst.identity)
             pair = Pair(src, dst, ledger, settings)
             try:
-                await transfer(pair, copier(src, dst, settings), Events(counting, *listeners))
+                async with writable(dst):
+                    await transfer(pair, copier(src, dst, settings), Events(counting, *listeners))
             except CallError as error:
                 raise stopped(error) from error
             return counting.report(
@@ -84,7 +86,8 @@ def stopped(error: CallError) -> BulkeximError:
 
 def copier(src: Server, dst: Server, settings: Settings) -> Copier:
     """Return the way artifacts go between two servers."""
-    spool_dir = None if dst.capabilities.streams_uploads else settings.work_dir
+    direct = dst.capabilities.streams_uploads or dst.folder is not None
+    spool_dir = None if direct else settings.work_dir
     return Copier(src.client, dst.client, spool_dir)
 
 
@@ -99,4 +102,6 @@ async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Se
     patience = Patience(seconds=settings.patience_seconds, reply=settings.reply_seconds)
     serving = opened(src, "source", identity=settings.source_id, artifacts=settings.artifacts, patience=patience)
     async with serving as one, opened(dst, "destination", patience=patience) as other:
+        for server in (one, other):
+            await check_folder(server)
         yield Ends(one, other)

@@ -9,7 +9,8 @@ import anyio
 
 from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.copier import Copier, Rewrite, walk
-from bulkexim.artifacts.places import Place, Proxied, place, proxied_root
+from bulkexim.artifacts.place import Place
+from bulkexim.artifacts.places import place, proxied_root, serviced
 from bulkexim.ends.server import Server
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Estimate, Filled, Remark
@@ -55,7 +56,7 @@ class RunFolders:
         parent = root.removesuffix(f"/{run.info.run_id}/artifacts")
         async with self._lock:
             if parent not in self._runs:
-                entries = await Proxied(self._source, parent).entries("")
+                entries = await serviced(self._source, parent).entries("")
                 self._runs[parent] = {entry.path for entry in entries}
         return run.info.run_id in self._runs[parent]
 

@@ -11,7 +11,8 @@ import anyio
 from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.checking import content, digested, listed
 from bulkexim.artifacts.copier import AT_ONCE, addressable
-from bulkexim.artifacts.places import Place, proxied_root
+from bulkexim.artifacts.place import Place
+from bulkexim.artifacts.places import proxied_root
 from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Level
 from bulkexim.ids import SourceId
