@@ -56,6 +56,13 @@ class Run(msgspec.Struct, frozen=True):
     run_id: str
 
 
+class Odd(msgspec.Struct, frozen=True):
+    """A reply of MLflow's routes for its own pages, which write what Python takes for JSON."""
+
+    values: tuple[float | str, ...]
+    text: str
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
     """The time of the limiter, of the pauses and of the patience."""
@@ -294,6 +301,14 @@ async def test_a_reply_that_cannot_be_unpacked_is_no_crash(client: Client, route
     router.route().mock(side_effect=lambda _: httpx.Response(200, headers={"content-encoding": "gzip"}, stream=broken))
     with pytest.raises(BadReply, match="cannot be unpacked"):
         await create(client, Repeat.SAFE)
+
+
+async def test_numbers_that_json_has_not_arrive_as_texts_and_texts_as_they_are(
+    client: Client, answers: Callable[..., respx.Route]
+) -> None:
+    answers(httpx.Response(200, content=rb'{"values": [NaN, 1.5, -Infinity], "text": "\"NaN, [Infinity]\\"}'))
+    reply = await client.call("GET", PATH, Odd)
+    assert reply == Odd(("NaN", 1.5, "-Infinity"), '"NaN, [Infinity]\\')
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,6 +51,8 @@ UPLOAD_SECONDS = 120.0
 FAULT_TRIES = 5
 #: A server, or the proxy before it, that says this has too much to do or is not there.
 OVERLOADED = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+#: A text of JSON, or a word that Python writes for a number which JSON does not have.
+_BARE_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
 class Repeat(Enum):
@@ -331,7 +333,7 @@ def _insist_on_attachment(response: httpx.Response, what: str) -> None:
 def _decoded(response: httpx.Response, reply: type[T], what: str) -> T:
     try:
         return _read(response.content, reply)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         kind = plain(response)(response.headers.get("content-type", "no content type"))[:SHOWN]
         raise BadReply(f"{what}: the reply is not what MLflow sends ({kind}; {error}).") from error
 
@@ -343,6 +345,8 @@ def _read(content: bytes, reply: type[T]) -> T:
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        if b"NaN" not in content:
-            raise
-        return msgspec.convert(json.loads(content, parse_constant=str), reply)
+        return msgspec.json.decode(_BARE_WORD.sub(_as_text, content), type=reply)
+
+
+def _as_text(found: re.Match[bytes]) -> bytes:
+    return b'"%s"' % found[1] if found[1] else found[0]
