@@ -70,6 +70,10 @@ class Ground:
         found: T = self._known[key]
         return found
 
+    def measured(self, key: object) -> Any:
+        """Return what `once` measured for a key in this run of the bench, or ``None``."""
+        return self._known.get(key)
+
     @contextmanager
     def source(self, shape: Shape, workers: int = WORKERS) -> Iterator[MlflowServer]:
         """Start a server that holds a workload."""

@@ -53,9 +53,12 @@ def keep(goal: str, figures: Sequence[Figure], command: str, backend: str) -> No
 
 
 def keep_series(measures: Sequence[Measure]) -> None:
-    """Put measures by size in the place of the last, and draw them."""
-    draw(measures, PICTURE)
-    _write(Kept(_kept().goals, list(measures)))
+    """Put each measure in the place of the last of its size, and draw all of them."""
+    kept = _kept()
+    by_size = {one.runs: one for one in (*kept.series, *measures)}
+    series = [by_size[runs] for runs in sorted(by_size)]
+    draw(series, PICTURE)
+    _write(Kept(kept.goals, series))
 
 
 def _kept() -> Kept:
