@@ -13,9 +13,9 @@ from bench.ground import Ground
 from bench.workloads.shapes import W1, scaled
 
 #: Requests at once that are tried as a fixed ceiling.
-SWEEP = (1, 2, 4, 8, 12, 16, 24, 32)
-#: Runs of W1 at full size: the sweep takes it eight times for each destination.
-RUNS = 300
+SWEEP = (1, 4, 8, 12, 16, 32)
+#: Runs of W1 at full size: the sweep takes them eight times for each destination.
+RUNS = 150
 #: Runs for the destination that admits few requests.
 FEW = 100
 LATENCY_MS, RATE = 20, 50

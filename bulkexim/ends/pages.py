@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, TypeVar
 
-import anyio
 import msgspec
 
 from bulkexim.errors import BadReply, CallError
@@ -36,15 +35,8 @@ def token_at(offset: int) -> str:
     return b64encode(msgspec.json.encode(_Offset(offset))).decode()
 
 
-async def pages(
-    get: GetPage[Page],
-    token: Callable[[Page], str | None],
-    path: str,
-    clock: Callable[[], float] = anyio.current_time,
-) -> AsyncIterator[Page]:
+async def pages(get: GetPage[Page], token: Callable[[Page], str | None], path: str) -> AsyncIterator[Page]:
     """Yield pages to the last; one that names a token which was there before is asked for again, as any bad reply.
-
-    Several are asked for at once only while they are taken faster than they come: each that waits is held in memory.
 
     :raises BadReply: the server gives a page token again and again, so that its pages would never end
     :raises CallError: a page could not be read; those before it were yielded
@@ -65,19 +57,14 @@ async def pages(
     page = _good(await one(None, frozenset()))
     yield page
     following, seen = token(page), set[_Mark]()
-    step, hungry = _mark(following) if following else None, False
+    step = _mark(following) if following else None
     while following:
-        wave = [following, *(_foretold(following, step) if hungry else ())]
-        began = clock()
-        found = await _side_by_side(one, wave, seen)
-        took = clock() - began
-        for asked, answer in zip(wave, found, strict=True):
+        wave = [following, *_foretold(following, step)]
+        for asked, answer in zip(wave, await _side_by_side(one, wave, seen), strict=True):
             if _mark(asked) != _mark(following):
                 break  # The server goes on elsewhere than was foretold.
             page = _good(answer)
-            given = clock()
             yield page
-            hungry = clock() - given <= took
             seen.add(_mark(asked))
             if not (following := token(page)):
                 return
