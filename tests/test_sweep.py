@@ -87,6 +87,13 @@ def test_a_run_looks_at_the_destination_only_while_something_may_be_left_there(m
     assert moved.again().requests["destination"] == quiet
 
 
+def test_a_run_that_leaves_a_kind_out_does_not_answer_for_it(moved: Moved) -> None:
+    quiet = moved.again().requests["destination"]
+    moved.unanswered()
+    migrated(moved.source, moved.destination, moved.work_dir, include_deleted=True, without=("logged_model",))
+    assert moved.again().requests["destination"] > quiet
+
+
 def test_a_doubled_run_is_told_by_every_later_run_and_removed_on_demand_only(moved: Moved) -> None:
     kept, double = moved.run("parent"), moved.double_of_run("parent")
     for _ in range(2):

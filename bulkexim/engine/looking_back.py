@@ -25,7 +25,8 @@ async def look_back(pair: Pair, copier: Copier, scope: Scope, done: Sequence[Pas
         async for left in leftovers(pair, scope, _once(done)):
             found = True
             events.emit(left)
-        if not (found or unsure):
+        # A kind that was left out was not looked at, so nothing is known of it.
+        if not (found or unsure or pair.settings.without):
             await pair.ledger.cleared()
 
     async def at_the_source() -> None:

@@ -51,8 +51,9 @@ UPLOAD_SECONDS = 120.0
 FAULT_TRIES = 5
 #: A server, or the proxy before it, that says this has too much to do or is not there.
 OVERLOADED = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
-#: A text of JSON, or a word that Python writes for a number which JSON does not have.
-_BARE_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+#: A text of JSON, or a word that Python writes for a number which JSON does not have. A text that does not end is taken
+#: to the end, and nothing is tried twice: a reply may be large and hostile.
+_BARE_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(NaN|-?Infinity)', re.DOTALL)
 
 
 class Repeat(Enum):
