@@ -48,7 +48,7 @@ async def total(pair: Pair) -> tuple[int | None, int]:
 async def test_the_number_of_runs_is_found_by_halving(pair: Pair) -> None:
     found, requests = await total(pair)
     assert found == RUNS
-    assert requests <= 2 + 10
+    assert requests <= 3 + 10
 
 
 async def test_a_number_that_still_holds_is_found_with_two_requests(pair: Pair) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from anyio.lowlevel import checkpoint
 
-from bulkexim.http.transport import CHUNK_BYTES, AiohttpTransport
+from bulkexim.http.transport import CHUNK_BYTES, OWN_CONNECTION, AiohttpTransport
 from tests.support.ports import free_port
 from tests.tiny_server import Seen, Wire, serving
 
@@ -210,6 +210,14 @@ async def test_a_connection_is_used_again(http: httpx.AsyncClient) -> None:
         for _ in range(5):
             assert (await http.get(server.url())).text == "fine"
         assert server.connections == 1
+
+
+async def test_a_request_can_have_a_connection_of_its_own_beside_those_that_are_kept(http: httpx.AsyncClient) -> None:
+    async with serving() as server:
+        for _ in range(3):
+            assert (await http.get(server.url())).text == "fine"
+            assert (await http.get(server.url(), extensions={OWN_CONNECTION: True})).text == "fine"
+        assert server.connections == 1 + 3
 
 
 async def test_a_connection_whose_body_was_not_read_is_not_used_again(http: httpx.AsyncClient) -> None:

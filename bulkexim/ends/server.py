@@ -151,8 +151,8 @@ class Server:
         """
 
         async def page(asked: str | None, check: Callable[[Page], None]) -> Page:
-            given = {**body, "page_token": asked} if asked else body
-            return await self.client.call("POST", _route(path), reply, body=given, check=check)
+            given, on = ({**body, "page_token": asked}, True) if asked else (body, False)
+            return await self.client.call("POST", _route(path), reply, body=given, check=check, heavy=on)
 
         return pages(page, token, path)
 
@@ -163,7 +163,9 @@ class Server:
 
         async def page(asked: str | None, check: Callable[[Page], None]) -> Page:
             given = [*params, ("page_token", asked)] if asked else params
-            return await self.client.call("GET", _route(path), reply, params=given, check=check)
+            return await self.client.call(
+                "GET", _route(path), reply, params=given, check=check, heavy=asked is not None
+            )
 
         return pages(page, token, path)
 

@@ -30,7 +30,7 @@ from bulkexim.errors import (
 )
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.replies import plain, raise_for_reply
-from bulkexim.http.transport import Untrusted
+from bulkexim.http.transport import OWN_CONNECTION, Untrusted
 
 T = TypeVar("T")
 Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
@@ -115,8 +115,11 @@ class Client:
         body: Any = None,
         repeat: Repeat = Repeat.SAFE,
         check: Callable[[T], None] | None = None,
+        heavy: bool = False,
     ) -> T:
         """Send a JSON call and return its reply as a ``reply``; ``check`` may raise that it makes no sense.
+
+        A ``heavy`` call keeps a process of the server busy for long: it goes to one that has nothing else to do.
 
         :raises Unsure: a call that may be sent only ``ONCE`` had no certain outcome
         :raises CallError: the server declined, or kept failing
@@ -127,6 +130,8 @@ class Client:
         async def send() -> T:
             headers = {} if content is None else {"content-type": "application/json"}
             request = self._request(method, path, params, content, headers)
+            if heavy:
+                request.extensions[OWN_CONNECTION] = True
             response = await self.exchange(request)
             decoded = _decoded(response, reply, self._named(method, path))
             if check is not None:

@@ -22,6 +22,8 @@ from bulkexim.masking import masking
 #: Idle connections are given up before MLflow's server does (it closes them after 5 s).
 KEEPALIVE_SECONDS = 3.0
 CHUNK_BYTES = 256 * 1024
+#: The extension of a request that is to be sent over a connection of its own.
+OWN_CONNECTION = "own connection"
 #: Only Linux has it.
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
@@ -77,28 +79,33 @@ class _Body(httpx.AsyncByteStream):
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Sends httpx requests over aiohttp; the number of connections is bounded by the caller."""
+    """Sends httpx requests over aiohttp; the number of connections is bounded by the caller.
+
+    A kept connection belongs to one process of a server for good. A request with the extension `OWN_CONNECTION` goes to
+    whichever process takes a new one first, which is one that has nothing else to do.
+    """
 
     def __init__(self, *, tls: ssl.SSLContext | bool = True) -> None:
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=self._tls),
+    def _session(self, *, own: bool) -> aiohttp.ClientSession:
+        if own not in self._sessions:
+            keep = None if own else KEEPALIVE_SECONDS
+            self._sessions[own] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=own, keepalive_timeout=keep, ssl=self._tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
                 auto_decompress=False,
                 read_bufsize=CHUNK_BYTES,
             )
-        return self._session
+        return self._sessions[own]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits: dict[str, float | None] = request.extensions.get("timeout", {})
         body = request.stream if isinstance(request.stream, httpx.AsyncByteStream) else None
         with _in_httpx_terms(request):
-            response = await self._open().request(
+            response = await self._session(own=OWN_CONNECTION in request.extensions).request(
                 request.method,
                 URL(str(request.url), encoded=True),
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
@@ -111,9 +118,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=headers, stream=stream, request=request)
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            _, session = self._sessions.popitem()
+            await session.close()
 
 
 def _acknowledge(response: aiohttp.ClientResponse) -> None:

@@ -18,7 +18,7 @@ PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 #: Tags that hold ids of the run itself, known only once it is created.
 OWN_ID_TAGS = ("mlflow.log-model.history",)
-PAGE = 1000
+PAGE = 500
 #: Experiments that one search names; MLflow takes thousands.
 EXPERIMENTS_AT_ONCE = 500
 #: Run ids that one search names.

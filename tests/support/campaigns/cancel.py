@@ -7,7 +7,7 @@ from random import Random
 import anyio
 
 from bulkexim.config import Endpoint
-from bulkexim.ends.server import Nothing, Server, connected
+from bulkexim.ends.server import API, Nothing, Server, connected
 from bulkexim.errors import BulkeximError
 from bulkexim.http.transport import AiohttpTransport
 from bulkexim.tasks import together
@@ -50,7 +50,7 @@ async def cancel(url: str, *, calls: int, seconds: float, later: int, seed: int 
             while made < calls or time.monotonic() - began < seconds:
                 made += 1
                 with anyio.move_on_after(chance.random() * LONGEST) as scope:
-                    await _call(server)
+                    await _call(server, heavy=bool(made % 2))
                 cancelled += scope.cancelled_caught
 
         async with together() as tasks:
@@ -59,17 +59,17 @@ async def cancel(url: str, *, calls: int, seconds: float, later: int, seed: int 
         leaked, stuck = _in_use(server, transport)
         for _ in range(later):
             try:
-                await _call(server)
+                await _call(server, heavy=False)
             except BulkeximError:
                 failed += 1
     return Cancelled(made, cancelled, leaked, stuck, later, failed, round(time.monotonic() - began, 1))
 
 
-async def _call(server: Server) -> None:
-    await server.post("experiments/search", {"max_results": 10}, Nothing)
+async def _call(server: Server, *, heavy: bool) -> None:
+    await server.client.call("POST", f"{API}experiments/search", Nothing, body={"max_results": 10}, heavy=heavy)
 
 
 def _in_use(server: Server, transport: AiohttpTransport) -> tuple[int, int]:
-    session, slots = transport._session, server.client.limiter._slots
-    assert session is not None and session.connector is not None and slots is not None
-    return len(session.connector._acquired), int(slots.borrowed_tokens)
+    slots, connectors = server.client.limiter._slots, [one.connector for one in transport._sessions.values()]
+    assert len(connectors) == 2 and slots is not None
+    return sum(len(one._acquired) for one in connectors if one is not None), int(slots.borrowed_tokens)
