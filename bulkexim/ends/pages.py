@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, TypeVar
 
+import anyio
 import msgspec
 
 from bulkexim.errors import BadReply, CallError
@@ -24,6 +25,8 @@ _Mark = int | str
 
 #: Pages that are asked for at once: each keeps a whole server process busy, and small installations have few.
 AT_ONCE = 2
+#: Seconds between two of them: connections that come together are all taken by the same process of a server.
+APART = 0.02
 
 
 class _Offset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +84,8 @@ async def _side_by_side(
 
     async with together() as tasks:
         for number, asked in enumerate(wave, start=1):
+            if number > 1:
+                await anyio.sleep(APART)
             tasks.start_soon(fetch, asked, seen | set(map(_mark, wave[:number])))
     return [found[asked] for asked in wave]
 
