@@ -41,6 +41,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workspace: str | None = None
     #: The folder of the server's artifact service, as this machine sees it.
     artifacts_dir: str | None = None
+    #: The address of the object storage behind it.
+    storage: str | None = None
     username: str | None = None
     password: str | None = None
     token: str | None = None
@@ -126,6 +128,7 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     repair: bool | None = None
     src_workspace: str | None = None
     src_artifacts_dir: str | None = None
+    src_storage: str | None = None
     src_username: str | None = None
     src_password: str | None = None
     src_token: str | None = None
@@ -137,6 +140,7 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     src_rps: Rate | None = None
     dst_workspace: str | None = None
     dst_artifacts_dir: str | None = None
+    dst_storage: str | None = None
     dst_username: str | None = None
     dst_password: str | None = None
     dst_token: str | None = None

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from bulkexim.artifacts.copier import AT_ONCE, WHOLE, Copied, Copier, Rewrite, addressable
 from bulkexim.artifacts.place import Entry
-from bulkexim.artifacts.places import Proxied
+from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected

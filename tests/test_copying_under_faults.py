@@ -14,7 +14,8 @@ import pytest
 from bulkexim.artifacts.checking import content
 from bulkexim.artifacts.copier import WHOLE, Copied, Copier
 from bulkexim.artifacts.place import Entry, Place
-from bulkexim.artifacts.places import OfLoggedModel, OfRun, Proxied, place
+from bulkexim.artifacts.places import OfLoggedModel, OfRun, place
+from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected

@@ -12,7 +12,7 @@ import pytest
 from bulkexim import Endpoint
 from bulkexim.artifacts.seen import PARTS
 from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
-from tests.support.migrating import migrated, planned
+from tests.support.migrating import foretold, migrated, planned
 from tests.support.oracle import compare
 from tests.support.servers import MlflowServer, Servers
 from tests.support.verifying import told, verified
@@ -49,8 +49,10 @@ def test_the_same_files_arrive_and_none_goes_through_a_server_whose_folder_is_se
         small_server.url if sides == "destination" else seen(small_server),
         destination.url if sides == "source" else seen(destination),
     )
+    plan = planned(*ends, tmp_path / "work", include_deleted=True)
     report = migrated(*ends, tmp_path / "work", include_deleted=True)
     assert (report.failures, report.exit_code) == ((), 0)
+    assert foretold(plan, report)
     assert sum(kind.bytes for kind in report.kinds) > 0
     assert (carried(small_server) > before, carried(destination) > 0) == (sides == "destination", sides == "source")
     assert compare(small_server.url, destination.url, include_deleted=True) == []

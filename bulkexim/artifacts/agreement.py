@@ -10,7 +10,8 @@ from uuid import uuid4
 
 from anyio import to_thread
 
-from bulkexim.artifacts.places import Proxied, serviced
+from bulkexim.artifacts.places import serviced
+from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.seen import PARTS
 from bulkexim.ends.server import Server
 from bulkexim.errors import FatalError

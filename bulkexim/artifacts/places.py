@@ -1,67 +1,27 @@
 """Where the artifacts of one object are, and how a server gives or takes them.
 
-Objects whose root is proxied (``mlflow-artifacts:``) are reached by the artifact service, which needs no database, or
-in its folder; any other root through the run or logged model that owns it, with the server's own access to the storage.
+Objects whose root is proxied (``mlflow-artifacts:``) are reached by the artifact service, which needs no database, in
+its folder or in its storage; any other root through the run or logged model that owns it, with the server's own access.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import NamedTuple
 from urllib.parse import urlsplit
-
-import msgspec
 
 from bulkexim.artifacts.names import below, below_listed
 from bulkexim.artifacts.place import Entry, Place
+from bulkexim.artifacts.proxied import Listing, Proxied
 from bulkexim.artifacts.seen import Seen
+from bulkexim.artifacts.signed import Signed, to_write
 from bulkexim.ends.server import Server, quoted, segment
 from bulkexim.errors import ObjectError
 
-SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
 #: Bytes that ``upload-artifact`` takes at most (``mlflow.server.handlers``).
 SMALL_UPLOAD = 10 * 1024 * 1024
-#: Bytes of a file that any storage can have (MLflow sends 64 bits).
-LARGEST = 2**63 - 1
-
-
-class _Listed(msgspec.Struct, frozen=True):
-    path: str
-    is_dir: bool = False
-    file_size: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] = 0
-
-
-class _Listing(msgspec.Struct, frozen=True):
-    files: tuple[_Listed, ...] = ()
-    next_page_token: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Proxied:
-    """A root that the server's artifact service owns; ``owner`` is the slower way to it."""
-
-    server: Server
-    root: str
-    owner: Place | None = None
-
-    async def entries(self, folder: str) -> list[Entry]:
-        listing = await self.server.get(SERVICE, _Listing, {"path": self._at(folder)})
-        return [Entry(below(folder, file.path), file.is_dir, file.file_size) for file in listing.files]
-
-    def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        if self.owner is not None and not (self.server.capabilities.names_any_file or _is_latin(path)):
-            return self.owner.read(path)
-        return self.server.download(f"{SERVICE[1:]}/{quoted(self._at(path))}")
-
-    async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
-        await self.server.client.upload("PUT", f"{SERVICE[1:]}/{quoted(self._at(path))}", content, size)
-
-    def _at(self, path: str) -> str:
-        if not path:
-            return below("", self.root) if self.root else ""
-        return below(self.root, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +73,28 @@ def place(server: Server, location: str, *, run_id: str | None = None, model_id:
 
 
 def serviced(server: Server, root: str, owner: Place | None = None) -> Place:
-    """Return the place of a root at the artifact service: in its folder, where that was given."""
+    """Return the place of a root at the artifact service: in its folder or its storage, where one was given."""
     if server.folder is not None:
         return Seen(server.folder, root, server.client.traffic)
-    return Proxied(server, root, owner)
+    service = Proxied(server, root, owner)
+    return service if server.storage is None else Signed(service, server.storage)
+
+
+class Toll(NamedTuple):
+    """Requests that a folder takes to be listed, and a file to be read or written, by its size in bytes."""
+
+    listing: int = 1
+    reading: int = 1
+    writing: Callable[[int], int] = lambda _: 1
+
+
+def toll(server: Server, location: str) -> Toll:
+    """Return what the files of a root cost, or would if the destination had one like it."""
+    if proxied_root(location) is None or not (server.folder or server.storage):
+        return Toll()
+    if server.folder is not None:
+        return Toll(0, 0, lambda _: 0)
+    return Toll(reading=1 + server.capabilities.signs_downloads, writing=to_write)
 
 
 def proxied_root(location: str) -> str | None:
@@ -125,14 +103,9 @@ def proxied_root(location: str) -> str | None:
     return parts.path.strip("/") if parts.scheme == "mlflow-artifacts" else None
 
 
-def _is_latin(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return name.encode("latin-1", "ignore").decode("latin-1") == name
-
-
 async def _every_entry(server: Server, route: str, params: Sequence[tuple[str, str]], folder: str) -> list[Entry]:
     found = []
-    async for page in server.list(route, params, _Listing, lambda page: page.next_page_token):
+    async for page in server.list(route, params, Listing, lambda page: page.next_page_token):
         found += [Entry(below_listed(folder, file.path), file.is_dir, file.file_size) for file in page.files]
     return found
 

@@ -38,6 +38,7 @@ def servers() -> Callable[[Decorated], Decorated]:
     """Return the options that name both ends."""
     option = group("Servers")
     seen = "Folder of its --artifacts-destination, if this machine sees it:"
+    behind = "Address of the S3 or other object storage behind it:"
     return _all(
         option(
             "--src-uri", metavar="URI", help="MLflow server to read, or a local store: ./mlruns, sqlite:///mlflow.db."
@@ -47,6 +48,8 @@ def servers() -> Callable[[Decorated], Decorated]:
         option("--dst-workspace", metavar="NAME", help="Workspace at the destination."),
         option("--src-artifacts-dir", metavar="DIR", help=f"{seen} files are read there."),
         option("--dst-artifacts-dir", metavar="DIR", help=f"{seen} files are written there."),
+        option("--src-storage", metavar="URL", help=f"{behind} files are read there, not through the server."),
+        option("--dst-storage", metavar="URL", help=f"{behind} large files are written there in parts."),
         option("--source-id", metavar="TEXT", help="Name of the source in markers: its old address, if that changed."),
     )
 

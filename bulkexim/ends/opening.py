@@ -41,10 +41,9 @@ def opened(
             f"The {name} must be a server, not a local store.",
             "Start one on it (mlflow server --backend-store-uri sqlite:///mlflow.db) and give http://127.0.0.1:5000.",
         )
-    if endpoint.artifacts_dir:
-        raise UsageError(
-            "--src-artifacts-dir is for a server: a local store says itself where its files are.", "Leave it out."
-        )
+    for flag, given in (("--src-artifacts-dir", endpoint.artifacts_dir), ("--src-storage", endpoint.storage)):
+        if given:
+            raise UsageError(f"{flag} is for a server: a local store says itself where its files are.", "Leave it out.")
     return _served(endpoint, name, identity, patience, artifacts=artifacts)
 
 

@@ -32,6 +32,7 @@ from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Params, Patience, Repeat
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.storage import Storage, storage
 from bulkexim.http.transport import AiohttpTransport
 
 T = TypeVar("T")
@@ -52,6 +53,8 @@ class ServerInfo(msgspec.Struct, frozen=True):
 
     store_type: str | None = None
     workspaces_enabled: bool = False
+    multipart_uploads_enabled: bool = False
+    multipart_downloads_enabled: bool = False
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -66,6 +69,9 @@ class Capabilities:
     text: str
     file_store: bool = False
     workspaces: bool = False
+    #: It signs addresses of its storage, to write there in parts and to read there.
+    signs_uploads: bool = False
+    signs_downloads: bool = False
 
     @property
     def logged_models(self) -> bool:
@@ -117,13 +123,15 @@ class Capabilities:
 class Server:
     """One MLflow server. ``identity`` is the name under which it is remembered, free of credentials.
 
-    ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so.
+    ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so; ``storage`` is
+    the object storage behind it, if that was named.
     """
 
     client: Client
     identity: str
     capabilities: Capabilities = field(default_factory=lambda: Capabilities((0, 0), "unknown"))
     folder: Path | None = None
+    storage: Storage | None = None
 
     async def get(self, path: str, reply: type[T], params: Params | None = None) -> T:
         """GET a route below ``/api/2.0/mlflow/`` (or any other that starts with a slash)."""
@@ -176,6 +184,8 @@ class Server:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.client.aclose()
+        if self.storage is not None:
+            await self.storage.client.aclose()
 
 
 def _route(path: str) -> str:
@@ -214,9 +224,8 @@ async def connected(
     server = _unprobed(endpoint, name, identity, transport, patience)
     try:
         capabilities = await _probe(server, endpoint)
-        client = server.client
-        client.patience = patience
-        yield Server(client, server.identity, capabilities, endpoint.folder)
+        server.client.patience = patience
+        yield replace(server, capabilities=capabilities)
     finally:
         await server.aclose()
 
@@ -242,7 +251,9 @@ def _unprobed(
     first = replace(FIRST_PATIENCE, reply=patience.reply)
     client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), first)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
-    return Server(client, identity or f"{str(base).rstrip('/')}{workspace}")
+    known_as = identity or f"{str(base).rstrip('/')}{workspace}"
+    behind = storage(endpoint, name, patience, client.traffic)
+    return Server(client, known_as, folder=endpoint.folder, storage=behind)
 
 
 async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
@@ -271,8 +282,32 @@ async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
     if endpoint.workspace and not info.workspaces_enabled:
         flag = "--src-workspace" if name == "source" else "--dst-workspace"
         raise FatalError(f"The {name} has no workspaces.", f"Leave out {flag}, or start it with --enable-workspaces.")
-    version, shown = _parsed(text, name), text[:VERSION_SHOWN]
-    return Capabilities(version, shown, info.store_type == "FileStore", info.workspaces_enabled)
+    capabilities = Capabilities(
+        version=_parsed(text, name),
+        text=text[:VERSION_SHOWN],
+        file_store=info.store_type == "FileStore",
+        workspaces=info.workspaces_enabled,
+        signs_uploads=info.multipart_uploads_enabled,
+        signs_downloads=info.multipart_downloads_enabled,
+    )
+    if server.storage is not None:
+        _insist_on_signing(server.storage, name, capabilities)
+    return capabilities
+
+
+def _insist_on_signing(behind: Storage, name: str, capabilities: Capabilities) -> None:
+    """Make sure that a server signs addresses for what a migration does there."""
+    if name == "source" and not capabilities.signs_downloads:
+        raise FatalError(
+            "The source signs no addresses to read its storage: MLflow tells so for S3, since 3.15.",
+            f"Leave out {behind.flag}: all goes through the server.",
+        )
+    if name == "destination" and not capabilities.signs_uploads:
+        raise FatalError(
+            "The destination signs no addresses to write to its storage: MLflow tells so for S3, Google Cloud Storage "
+            "and Azure, since 3.15.",
+            f"Leave out {behind.flag}: all goes through the server.",
+        )
 
 
 async def _version(server: Server) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -43,6 +44,8 @@ PATIENCE = 600.0
 LOST_SECONDS = 120.0
 #: Characters of an address that a sentence repeats.
 SHOWN = 200
+#: The headers of a body that is a file.
+OCTETS: Mapping[str, str] = MappingProxyType({"content-type": "application/octet-stream"})
 #: Bytes a second below which an upload counts as stuck.
 SLOWEST = 50_000
 #: Seconds that any upload may take, its size apart.
@@ -142,7 +145,12 @@ class Client:
 
     @asynccontextmanager
     async def download(
-        self, path: str, params: Params | None = None, *, attached: bool = False
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        attached: bool = False,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open the body of a GET reply; one try only, for the caller knows from where to begin again.
 
@@ -152,7 +160,7 @@ class Client:
         """
         what = self._named("GET", path)
         # What is stored is wanted byte for byte, not as a proxy would pack it.
-        request = self._request("GET", path, params, None, {"accept-encoding": "identity"})
+        request = self._request("GET", path, params, None, {**headers, "accept-encoding": "identity"})
         async with self.limiter.slot():
             response = await self._send(request, what, stream=True)
             try:
@@ -171,13 +179,19 @@ class Client:
         except httpx.TransportError as error:
             raise Lost(f"{what}: the reply broke off ({error}).") from error
 
-    async def upload(self, method: str, path: str, content: bytes | AsyncIterator[bytes], length: int) -> None:
-        """Send ``length`` bytes as the body of one request; one try only.
+    async def upload(
+        self,
+        method: str,
+        path: str,
+        content: bytes | AsyncIterator[bytes],
+        length: int,
+        headers: Mapping[str, str] = OCTETS,
+    ) -> httpx.Headers:
+        """Send ``length`` bytes as the body of one request, one try only, and return the headers of the reply.
 
         :raises CallError: the server declined or the connection broke
         """
-        headers = {"content-length": str(length), "content-type": "application/octet-stream"}
-        request = self._request(method, path, None, content, headers)
+        request = self._request(method, path, None, content, {**headers, "content-length": str(length)})
         what = self._named(method, path)
         async with self.limiter.slot():
             with anyio.move_on_after(UPLOAD_SECONDS + length / SLOWEST) as deadline:
@@ -187,6 +201,7 @@ class Client:
         if deadline.cancelled_caught:
             raise Lost(f"{what}: the server did not take {length:,} bytes in time.")
         self.traffic.sent += length
+        return response.headers
 
     def _request(
         self,
@@ -304,7 +319,8 @@ class Client:
         await self.sleep(seconds)
 
     def _named(self, method: str, path: str) -> str:
-        return f"{self.name} {method} {path}"
+        # A query may hold the right to a file.
+        return f"{self.name} {method} {path.partition('?')[0]}"
 
     async def aclose(self) -> None:
         """Close every connection."""

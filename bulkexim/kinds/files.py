@@ -10,7 +10,7 @@ import anyio
 from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.copier import Copier, Rewrite, walk
 from bulkexim.artifacts.place import Place
-from bulkexim.artifacts.places import place, proxied_root, serviced
+from bulkexim.artifacts.places import place, proxied_root, serviced, toll
 from bulkexim.ends.server import Server
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Estimate, Filled, Remark
@@ -44,9 +44,9 @@ class RunFolders:
         self._lock = anyio.Lock()
 
     @property
-    def listings(self) -> int:
-        """How many listings it took so far."""
-        return len(self._runs)
+    def requests(self) -> int:
+        """How many requests it took so far."""
+        return len(self._runs) if self._source.folder is None else 0
 
     async def may_have_artifacts(self, run: Run) -> bool:
         """Return whether a run needs a listing of its own."""
@@ -86,7 +86,9 @@ async def count_files(pair: Pair, root: Root) -> Estimate:
     async for entry in walk(root.at(pair.source)):
         sizes.append(entry.size)
         folders |= set(_folders(entry.path))
-    return Estimate(len(folders) + len(sizes), len(sizes), len(sizes), sum(sizes))
+    src, dst = (toll(server, root.location) for server in (pair.source, pair.destination))
+    read = len(folders) * src.listing + len(sizes) * src.reading
+    return Estimate(read, sum(map(dst.writing, sizes)), len(sizes), sum(sizes))
 
 
 def _folders(path: str) -> Iterable[str]:

@@ -334,14 +334,14 @@ class RunKind(Kind[Run, RunPlan]):
     async def estimate(self, drafts: Sequence[Draft[RunPlan]]) -> Estimate:
         latest = {draft.id: draft.value.run.data.metrics for draft in drafts}
         reads = expected_requests(self._pair.source, latest) + (len(drafts) if self._with_models else 0)
-        listings = self._folders.listings
+        before = self._folders.requests
         estimate = Estimate(reads)
         for draft in drafts:
             estimate = estimate.plus(Estimate(0, writes(draft.value)))
             run = draft.value.run
             if self._pair.settings.artifacts and await self._folders.may_have_artifacts(run):
                 estimate = estimate.plus(await count_files(self._pair, Root(run.info.artifact_uri, run_id=draft.id)))
-        return estimate.plus(Estimate(self._folders.listings - listings))
+        return estimate.plus(Estimate(self._folders.requests - before))
 
 
 def _changed(draft: Draft[RunPlan], row: Row) -> bool:

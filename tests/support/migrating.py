@@ -34,6 +34,12 @@ def planned(source: End, destination: End, work_dir: Path, **settings: Any) -> P
     return anyio.run(run)
 
 
+def foretold(plan: Plan, report: Report) -> bool:
+    """Whether so many requests were sent to either end as the plan had said, within 5 % and a few."""
+    both = zip((plan.src_requests, plan.dst_requests), report.requests.values(), strict=True)
+    return all(abs(expected - sent) <= 5 + 0.05 * sent for expected, sent in both)
+
+
 def swept(source: End, destination: End, work_dir: Path, *, remove: bool = False) -> Swept:
     """Looks for what migrations with that ledger left over, and removes it on demand."""
 

@@ -108,8 +108,12 @@ class Servers:
         args: Sequence[str] = (),
         env: dict[str, str] | None = None,
         port: int | None = None,
+        artifacts: str | None = None,
     ) -> MlflowServer:
-        """Starts a server with an empty store and waits until it answers (with ``basic_auth``: to ``ADMIN`` only)."""
+        """Starts a server with an empty store and waits until it answers (with ``basic_auth``: to ``ADMIN`` only).
+
+        ``artifacts`` is a URI of storage in place of a folder.
+        """
         if basic_auth:
             args = [*args, "--app-name", "basic-auth"]
             env = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "tests", "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1]} | (env or {})
@@ -121,9 +125,10 @@ class Servers:
             uri = f"sqlite:///{home / 'mlflow.db'}"
             if own:
                 shutil.copyfile(self._sqlite_template(), home / "mlflow.db")
-        if own and workers == 1 and not args and not env:
+        if own and workers == 1 and not args and not env and not artifacts:
             return self._fork(home, uri, port or free_port())
         command = [python, "-m", "mlflow", "server", "--workers", str(workers), "--backend-store-uri", uri, *args]
+        command += ["--artifacts-destination", artifacts or str(home / "artifacts")]
         return self._spawn(home, uri, port or free_port(), command, env or {})
 
     def copy(self, server: MlflowServer) -> MlflowServer:
@@ -211,7 +216,7 @@ class Servers:
 
     def _spawn(self, home: Path, uri: str, port: int, command: list[str], env: dict[str, str]) -> MlflowServer:
         log, artifacts = home / "server.log", home / "artifacts"
-        command += ["--artifacts-destination", str(artifacts), "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--host", "127.0.0.1", "--port", str(port)]
         # MLflow of the 2.x line starts "gunicorn" by its name: the interpreter's own folder comes first.
         path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         with log.open("ab") as out:
