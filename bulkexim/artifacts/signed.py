@@ -104,9 +104,7 @@ class Signed:
 
     async def _stored(self, upload: _Upload, pieces: AsyncIterator[bytes]) -> list[_Part]:
         """Store the pieces of a file side by side; each is repeated alone, for it is at hand."""
-        done: dict[int, _Part] = {}
-
-        limit = self.storage.parts
+        done, limit = dict[int, _Part](), self.storage.parts
 
         async def put(number: int, address: _Address, piece: bytes) -> None:
             try:
