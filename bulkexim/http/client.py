@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -277,7 +278,23 @@ class Client:
         :raises Unsure: see `call`
         :raises TemporaryTrouble: see `call`
         """
-        faults = 0
+        began = time.monotonic()
+        try:
+            return await send()
+        except CallError as error:
+            first = error
+        # Only a call that failed meets tenacity, which costs as much as a tenth of a small request.
+        return await self._insist_after(first, began, send, what, repeat)
+
+    async def _insist_after(
+        self, first: CallError, began: float, send: Callable[[], Awaitable[T]], what: str, repeat: Repeat
+    ) -> T:
+        outcomes, faults = iter([first]), 0
+
+        async def once() -> T:
+            if (failed := next(outcomes, None)) is not None:
+                raise failed
+            return await send()
 
         def out_of_patience(state: RetryCallState) -> bool:
             nonlocal faults
@@ -285,7 +302,7 @@ class Client:
             if _is_fault(error):
                 faults += 1
                 return faults >= self.patience.fault_tries
-            waited = state.seconds_since_start or 0.0
+            waited = time.monotonic() - began
             if isinstance(error, Lost) and not _is_absence(error):
                 return waited >= min(self.patience.seconds, LOST_SECONDS)
             return waited >= self.patience.seconds
@@ -297,10 +314,6 @@ class Client:
             sleep=self._pause,
             reraise=True,
         )
-
-        async def once() -> T:
-            return await send()  # tenacity tells an async function by its definition, and `send` may be a lambda
-
         try:
             return await retrying(once)
         except CallError as error:

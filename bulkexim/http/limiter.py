@@ -53,7 +53,11 @@ class Limiter:
             self._slots = anyio.CapacityLimiter(self.width)
         # A fresh object for each request: one task may hold several slots, a download's and an upload's.
         holder = object()
-        await self._slots.acquire_on_behalf_of(holder)
+        try:
+            # A free place is taken without a turn of the event loop: a tenth of what a small request costs.
+            self._slots.acquire_on_behalf_of_nowait(holder)
+        except anyio.WouldBlock:
+            await self._slots.acquire_on_behalf_of(holder)
         try:
             await self._wait_for_gate()
             while await self._wait_for_turn() and self._closed_for() > 0:
