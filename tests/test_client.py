@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
 
 import httpx
 import msgspec
 import pytest
 import respx
-import tenacity
 
 from bulkexim.ends.server import Server
 from bulkexim.errors import (
@@ -64,11 +62,9 @@ class Odd(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+def clock() -> VirtualClock:
     """The time of the limiter, of the pauses and of the patience."""
-    clock = VirtualClock()
-    monkeypatch.setattr(tenacity, "time", SimpleNamespace(monotonic=clock))
-    return clock
+    return VirtualClock()
 
 
 @pytest.fixture
@@ -79,7 +75,9 @@ def router() -> respx.Router:
 @pytest.fixture
 async def client(router: respx.Router, clock: VirtualClock) -> AsyncIterator[Client]:
     http = httpx.AsyncClient(base_url="http://server.example", transport=httpx.MockTransport(router.async_handler))
-    client = Client("destination", http, Limiter(clock=clock, sleep=clock.skip), Patience(), sleep=clock.skip)
+    client = Client(
+        "destination", http, Limiter(clock=clock, sleep=clock.skip), Patience(), sleep=clock.skip, clock=clock
+    )
     yield client
     await client.aclose()
 

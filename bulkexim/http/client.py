@@ -104,6 +104,7 @@ class Client:
     patience: Patience = Patience()
     traffic: Traffic = field(default_factory=Traffic)
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    clock: Callable[[], float] = time.monotonic
     _base: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -278,7 +279,7 @@ class Client:
         :raises Unsure: see `call`
         :raises TemporaryTrouble: see `call`
         """
-        began = time.monotonic()
+        began = self.clock()
         try:
             return await send()
         except CallError as error:
@@ -302,7 +303,7 @@ class Client:
             if _is_fault(error):
                 faults += 1
                 return faults >= self.patience.fault_tries
-            waited = time.monotonic() - began
+            waited = self.clock() - began
             if isinstance(error, Lost) and not _is_absence(error):
                 return waited >= min(self.patience.seconds, LOST_SECONDS)
             return waited >= self.patience.seconds
