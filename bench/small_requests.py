@@ -14,6 +14,7 @@ import httpx
 from bulkexim.ends.server import Nothing
 from bulkexim.http.client import Client
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.session import Session
 from bulkexim.http.transport import AiohttpTransport
 from bulkexim.tasks import together
 
@@ -26,7 +27,7 @@ async def cpu(url: str, connections: int, requests: int) -> float:
     limiter = Limiter(connections)
     while limiter.width < connections:
         limiter.succeeded()
-    client = Client("loopback", httpx.AsyncClient(base_url=url, transport=AiohttpTransport(), trust_env=False), limiter)
+    client = Client("loopback", Session(url, AiohttpTransport(), httpx.Timeout(20.0)), limiter)
     try:
         await _send(client, connections, WARM_UP * connections)
         began = time.process_time()

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -32,6 +31,7 @@ from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Params, Patience, Repeat
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.session import Session
 from bulkexim.http.storage import Storage, storage
 from bulkexim.http.transport import AiohttpTransport
 
@@ -236,17 +236,12 @@ def _unprobed(
     base = server_address(endpoint.uri, name)
     login = (base.username, base.password) if base.userinfo else None
     base = base.copy_with(userinfo=b"")
-    # A session at a gateway is nobody's business of ours: what a server wants kept is not kept.
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    http = httpx.AsyncClient(
-        base_url=base,
-        transport=transport or AiohttpTransport(tls=auth.tls(endpoint)),
-        headers={"user-agent": "bulkexim", "accept": "*/*", **auth.headers(endpoint)},
+    http = Session(
+        base,
+        transport or AiohttpTransport(tls=auth.tls(endpoint)),
+        patience.timeout,
+        headers=auth.headers(endpoint),
         auth=auth.plugin(endpoint) or login,
-        cookies=no_cookies,
-        timeout=patience.timeout,
-        follow_redirects=False,
-        trust_env=False,
     )
     first = replace(FIRST_PATIENCE, reply=patience.reply)
     client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), first)

@@ -13,6 +13,7 @@ from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Patience, Traffic
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.session import Session
 from bulkexim.http.transport import AiohttpTransport
 
 #: Parts of files that are in memory at once, over all files.
@@ -61,12 +62,6 @@ def storage(endpoint: Endpoint, name: str, patience: Patience, traffic: Traffic)
     flag = "--src-storage" if name == "source" else "--dst-storage"
     # What stands behind the host belongs to one file: whoever gives a signed address means the storage.
     given = server_address(endpoint.storage.partition("?")[0], f"{name} storage")
-    http = httpx.AsyncClient(
-        base_url=given.copy_with(userinfo=b"", path="/"),
-        transport=AiohttpTransport(tls=auth.tls(endpoint)),
-        headers={"user-agent": "bulkexim", "accept": "*/*"},
-        timeout=patience.timeout,
-        follow_redirects=False,
-        trust_env=False,
-    )
+    origin = given.copy_with(userinfo=b"", path="/")
+    http = Session(origin, AiohttpTransport(tls=auth.tls(endpoint)), patience.timeout)
     return Storage(Client(f"{name} storage", http, Limiter(None, None), patience, traffic), flag)

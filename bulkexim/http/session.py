@@ -1,0 +1,48 @@
+"""The httpx session of one end: our own headers and connections, nothing of the environment, no cookies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import httpx
+
+
+class _NoCookies(httpx.Cookies):
+    """Keeps no cookie: a session at a gateway is nobody's business of ours. httpx looks for them after every reply."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave them where they are."""
+
+
+class Session(httpx.AsyncClient):
+    """Sends requests below ``base_url`` over ``transport``, with ``headers`` beside our own."""
+
+    def __init__(
+        self,
+        base_url: httpx.URL | str,
+        transport: httpx.AsyncBaseTransport,
+        timeout: httpx.Timeout,
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        auth: httpx.Auth | tuple[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            base_url=base_url,
+            transport=transport,
+            timeout=timeout,
+            headers={"user-agent": "bulkexim", "accept": "*/*", **headers},
+            auth=auth,
+            follow_redirects=False,
+            trust_env=False,
+        )
+        self._none = _NoCookies()
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """None, ever."""
+        return self._none
+
+    @cookies.setter
+    def cookies(self, _: object) -> None:
+        raise TypeError("A session of ours sends no cookies.")
