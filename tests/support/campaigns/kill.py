@@ -54,7 +54,9 @@ class _Tally:
 
 async def undisturbed(ground: Ground, at: Child, concurrency: int | None = None) -> int:
     """Migrates once and returns how many requests that takes."""
-    async with trial(ground, at, "quiet", concurrency=concurrency) as one:
+    # Nothing is hurried here: on a busy machine a create may take long, and would count as lost.
+    patient = {"reply_seconds": 60.0, "settle_seconds": SETTLE}
+    async with trial(ground, at, "quiet", concurrency=concurrency, **patient) as one:
         ended = await one.run()
         trouble = [ended.error] if ended.exit_code else await one.differences()
         if trouble:
