@@ -184,6 +184,16 @@ async def test_a_refusal_is_final(
     assert route.call_count == 1
 
 
+@pytest.mark.parametrize("reply", UNKNOWN.values(), ids=UNKNOWN)
+async def test_a_duplicate_tells_that_an_earlier_try_was_carried_out(
+    client: Client, answers: Callable[..., respx.Route], reply: Reply
+) -> None:
+    route = answers(reply, DUPLICATE, FAULT)
+    with pytest.raises(RacingDuplicate):
+        await create(client, Repeat.TELLING)
+    assert route.call_count == 2
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [(PAGE, BadReply), (FAULT, ServerFault), (DUPLICATE, RacingDuplicate)],

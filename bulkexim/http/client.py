@@ -65,6 +65,7 @@ class Repeat(Enum):
 
     SAFE = "the same call twice has the effect of one"
     ONCE = "a second call would create a second object"
+    TELLING = "the same call twice is refused as a duplicate, if the first was carried out"
 
 
 @dataclass(slots=True)
@@ -344,6 +345,8 @@ class Client:
 def _worth_repeating(error: BaseException, repeat: Repeat) -> bool:
     if not isinstance(error, CallError) or not error.worth_repeating:
         return False
+    if repeat is Repeat.TELLING:
+        return not isinstance(error, RacingDuplicate)
     return repeat is Repeat.SAFE or error.definite
 
 

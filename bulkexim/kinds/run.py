@@ -260,7 +260,7 @@ class RunKind(Kind[Run, RunPlan]):
             outputs = [(model, step) for model, step in plan.outputs if SourceId(model) not in there]
             await write_outputs(self._pair.destination, dst_id, outputs)
         except RacingDuplicate:
-            pass  # An earlier call, whose reply was lost, wrote them all: the call is all or nothing.
+            pass  # They are there.
         return [Remark("logged model input not there", ", ".join(lost))] if lost else []
 
     async def _copy(self, draft: Draft[RunPlan], row: Row) -> Filled:

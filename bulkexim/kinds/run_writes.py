@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bulkexim.ends.server import Server
+from bulkexim.http.client import Repeat
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.history import Point
 from bulkexim.kinds.wire import TAG_LIMIT, Tag, as_dicts
@@ -127,7 +128,10 @@ async def write_inputs(
 async def write_outputs(
     destination: Server, run_id: DestinationId, outputs: Sequence[tuple[DestinationId, int]]
 ) -> None:
-    """Write model outputs in one call, for a second call with the same model is refused (``runs/outputs``)."""
+    """Write model outputs in one call, all or nothing (``runs/outputs``).
+
+    :raises RacingDuplicate: an earlier call, whose reply was lost, wrote them: MLflow adds no output a second time
+    """
     if outputs:
         models = [{"model_id": model, "step": step} for model, step in outputs]
-        await destination.send("POST", "runs/outputs", {"run_id": run_id, "models": models})
+        await destination.send("POST", "runs/outputs", {"run_id": run_id, "models": models}, Repeat.TELLING)
