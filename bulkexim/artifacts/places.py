@@ -90,11 +90,12 @@ class Toll(NamedTuple):
 
 def toll(server: Server, location: str) -> Toll:
     """Return what the files of a root cost, or would if the destination had one like it."""
-    if proxied_root(location) is None or not (server.folder or server.storage):
-        return Toll()
-    if server.folder is not None:
+    proxied = proxied_root(location) is not None
+    if proxied and server.folder is not None:
         return Toll(0, 0, lambda _: 0)
-    return Toll(reading=1 + server.capabilities.signs_downloads, writing=to_write)
+    if proxied and server.storage is not None:
+        return Toll(reading=1 + server.capabilities.signs_downloads, writing=to_write)
+    return Toll()
 
 
 def proxied_root(location: str) -> str | None:

@@ -13,7 +13,8 @@ from bulkexim.artifacts.names import below
 from bulkexim.artifacts.place import Entry, Place
 from bulkexim.ends.server import Server, quoted
 
-SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
+ROUTES = "/api/2.0/mlflow-artifacts/"
+SERVICE = f"{ROUTES}artifacts"
 #: Bytes of a file that any storage can have (MLflow sends 64 bits).
 LARGEST = 2**63 - 1
 

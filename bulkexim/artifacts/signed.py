@@ -15,7 +15,7 @@ import anyio
 import msgspec
 
 from bulkexim.artifacts.place import Entry
-from bulkexim.artifacts.proxied import Proxied
+from bulkexim.artifacts.proxied import ROUTES, Proxied
 from bulkexim.ends.server import Nothing, Server, quoted
 from bulkexim.errors import BadReply, BulkeximError, Lost, ObjectError, Refused, Unsure
 from bulkexim.http.client import Repeat
@@ -24,7 +24,6 @@ from bulkexim.tasks import together
 
 T = TypeVar("T")
 
-ROUTES = "/api/2.0/mlflow-artifacts/"
 #: Bytes of a part, which is held in memory until it is stored; storage takes so many parts for one file.
 PART, MOST_PARTS = 16 * 1024 * 1024, 10_000
 #: Seconds for an upload that failed to be taken back.
@@ -36,7 +35,7 @@ class _Address(msgspec.Struct, frozen=True, eq=False):
     headers: Mapping[str, str] = {}
 
 
-class _Upload(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Upload(msgspec.Struct, frozen=True):
     """An upload that was begun: the address of each part. Azure names it by its parts alone."""
 
     credentials: tuple[_Address, ...] = ()
