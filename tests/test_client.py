@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import weakref
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -302,6 +304,16 @@ async def test_a_download_asks_for_the_stored_bytes_and_passes_them_on_as_they_c
     async with client.download("file.gz") as chunks:
         assert b"".join([chunk async for chunk in chunks]) == packed
     assert [request.headers["accept-encoding"] for request in requests] == ["identity"]
+
+
+async def test_a_reply_that_was_used_is_gone_at_once(client: Client) -> None:
+    stored(client, b"a page of a listing, a megabyte long")
+    gc.disable()
+    try:
+        reply = weakref.ref(await client.exchange(client.http.build_request("GET", PATH)))
+        assert reply() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_reply_that_cannot_be_unpacked_is_no_crash(client: Client, router: respx.Router) -> None:

@@ -235,7 +235,8 @@ class Client:
             response = await self.http.send(request, stream=True)
             try:
                 if not stream or not response.is_success:
-                    await response.aread()
+                    # The stream of httpx refers back to its response, so both would stay until Python collects cycles.
+                    response.stream = httpx.ByteStream(await response.aread())
                 raise_for_reply(response, what)
             except BaseException:
                 with anyio.CancelScope(shield=True):
