@@ -131,20 +131,23 @@ class Client:
         :raises CallError: the server declined, or kept failing
         :raises TemporaryTrouble: the server could not be reached for as long as the patience lasts
         """
-        content = None if body is None else msgspec.json.encode(body)
+        what = self._named(method, path)
 
         async def send() -> T:
-            headers = {} if content is None else {"content-type": "application/json"}
-            request = self._request(method, path, params, content, headers)
-            if heavy:
-                request.extensions[OWN_CONNECTION] = True
-            response = await self.exchange(request)
-            decoded = _decoded(response, reply, self._named(method, path))
+            async with self.limiter.slot():
+                # Encoded when its turn has come: hundreds of calls may wait for theirs, a thousand points in each.
+                content = None if body is None else msgspec.json.encode(body)
+                headers = {} if content is None else {"content-type": "application/json"}
+                request = self._request(method, path, params, content, headers)
+                if heavy:
+                    request.extensions[OWN_CONNECTION] = True
+                response = await self._send(request, what)
+            decoded = _decoded(response, reply, what)
             if check is not None:
                 check(decoded)
             return decoded
 
-        return await self.insist(send, self._named(method, path), repeat)
+        return await self.insist(send, what, repeat)
 
     @asynccontextmanager
     async def download(

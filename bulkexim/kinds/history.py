@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -136,7 +137,8 @@ async def _read_ahead(found: Histories, call: Shared) -> None:
         return  # Run by run, a failure stays with its run.
     points: dict[SourceId, list[Point]] = {}
     for metric in reply.metrics:
-        point = Point(metric.key, metric.value, metric.timestamp, metric.step)
+        # Every point comes with a key of its own; tens of thousands are held at once.
+        point = Point(intern(metric.key), metric.value, metric.timestamp, metric.step)
         points.setdefault(metric.run_id, []).append(point)
     if len(reply.metrics) >= BULK_POINTS:
         del points[reply.metrics[-1].run_id]  # Points come run by run, so only the last run may be cut.

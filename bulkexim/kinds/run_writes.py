@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from bulkexim.ends.server import Server
 from bulkexim.http.client import Repeat
 from bulkexim.ids import DestinationId, SourceId
@@ -21,6 +23,14 @@ TAGS = 100
 Links = Mapping[tuple[str, int, int], Sequence[Link]]
 
 
+class PointOfModel(Point, frozen=True, gc=False, kw_only=True):
+    """A metric value of a logged model, on a dataset if it was measured on one."""
+
+    model_id: DestinationId
+    dataset_name: str | msgspec.UnsetType = msgspec.UNSET
+    dataset_digest: str | msgspec.UnsetType = msgspec.UNSET
+
+
 @dataclass(slots=True)
 class Batches:
     """Collects what a run holds and sends it in full log-batch calls."""
@@ -29,9 +39,9 @@ class Batches:
     run_id: DestinationId
     params: list[Tag]
     tags: list[Tag]
-    metrics: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[Point] = field(default_factory=list)
 
-    async def add(self, metrics: Sequence[dict[str, Any]]) -> None:
+    async def add(self, metrics: Sequence[Point]) -> None:
         """Take metric values and send every call that is full."""
         self.metrics += metrics
         while len(self.metrics) >= self._room():
@@ -76,11 +86,11 @@ async def write_data(
         if link.model_id in models:
             by_point.setdefault((link.key, link.timestamp, link.step), []).append(link)
     batches = Batches(destination, run_id, list(params), [tag for tag in tags if len(tag.value) <= TAG_LIMIT])
-    later: list[list[dict[str, Any]]] = []
+    later: list[list[Point]] = []
     async for piece in points:
         now = []
         for point in piece:
-            variants = [_metric(point, link, models) for link in _links_of(point, by_point)] or [_metric(point)]
+            variants = [_of_model(point, link, models) for link in _links_of(point, by_point)] or [point]
             now.append(variants[0])
             for round_number, variant in enumerate(variants[1:]):
                 if round_number == len(later):
@@ -99,21 +109,9 @@ def _links_of(point: Point, by_point: Links) -> list[Link]:
     return [link for link in found if link.value == point.value or (point.value == "NaN" and link.value == 0.0)]
 
 
-def _metric(
-    point: Point, link: Link | None = None, models: Mapping[SourceId, DestinationId] | None = None
-) -> dict[str, Any]:
-    metric: dict[str, Any] = {
-        "key": point.key,
-        "value": point.value,
-        "timestamp": point.timestamp,
-        "step": point.step,
-    }
-    if link is not None and models is not None:
-        metric["model_id"] = models[link.model_id]
-        if link.dataset_name:
-            metric["dataset_name"] = link.dataset_name
-            metric["dataset_digest"] = link.dataset_digest
-    return metric
+def _of_model(point: Point, link: Link, models: Mapping[SourceId, DestinationId]) -> Point:
+    dataset = {"dataset_name": link.dataset_name, "dataset_digest": link.dataset_digest} if link.dataset_name else {}
+    return PointOfModel(point.key, point.value, point.timestamp, point.step, model_id=models[link.model_id], **dataset)
 
 
 async def write_inputs(
