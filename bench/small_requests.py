@@ -11,6 +11,7 @@ import time
 
 import httpx
 
+from bulkexim.cli.collector import collect_seldom
 from bulkexim.ends.server import Nothing
 from bulkexim.http.client import Client
 from bulkexim.http.limiter import Limiter
@@ -50,4 +51,5 @@ async def _send(client: Client, connections: int, requests: int) -> None:
 
 
 if __name__ == "__main__":
+    collect_seldom()  # as every command of ours
     print(asyncio.run(cpu(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

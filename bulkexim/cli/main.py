@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from bulkexim.cli.collector import collect_seldom
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.options import WrittenHelp
 
@@ -56,6 +57,7 @@ class Door(WrittenHelp, click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
+        collect_seldom()
         ctx.obj = Failures()
         with ctx.obj.told():
             _warn_of_strangers(os.environ)
