@@ -140,7 +140,7 @@ async def test_a_part_that_meets_trouble_is_sent_again_alone(
     async with proxied(storage.url, faults, "storage") as gate:
         behind = await anyio.to_thread.run_sync(storage.server, servers, f"fault {fault.name}", gate.url)
         endpoint = Endpoint(uri=behind.url, storage=gate.url)
-        async with connected(endpoint, "destination", patience=Patience(60.0, 0.01, reply=1.0)) as end:
+        async with connected(endpoint, "destination", patience=Patience(60.0, 0.01, reply=5.0)) as end:
             faults.rule = rule
             await serviced(end, "0/run").write("large", stream(content), LARGE)
     assert len(asked) == 3 + 1

@@ -141,7 +141,7 @@ class Client:
                 request = self._request(method, path, params, content, headers)
                 if heavy:
                     request.extensions[OWN_CONNECTION] = True
-                response = await self._send(request, what)
+                response = await self._send(request, self._named(method, request.url.path))
             decoded = _decoded(response, reply, what)
             if check is not None:
                 check(decoded)
