@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from bulkexim.errors import ObjectError
 from bulkexim.ids import DestinationId, SourceId
+from bulkexim.left_behind import LeftBehind
 from bulkexim.ledger.schema import Row, State
 from bulkexim.masking import shaped
 
@@ -44,7 +45,7 @@ class Draft(Generic[P]):
 
     ``lane`` is the key of objects that must be moved one after the other. ``waits`` says that a reference points to
     an object which may still come. ``digest`` covers everything that would be written. ``growing`` says that the
-    source may add to it in ways which the digest does not show.
+    source may add to it in ways which the digest does not show. ``left`` is what of it will not be at the destination.
     """
 
     id: SourceId
@@ -57,6 +58,7 @@ class Draft(Generic[P]):
     growing: bool = False
     remarks: tuple[Remark, ...] = ()
     written: str = ""
+    left: tuple[LeftBehind, ...] = ()
 
 
 class Placed(NamedTuple):
@@ -67,10 +69,11 @@ class Placed(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """What filling an object brought: bytes of artifacts, and what could not be carried."""
+    """What filling an object brought: bytes of artifacts, remarks, and what of the object stays behind."""
 
     bytes: int = 0
     remarks: tuple[Remark, ...] = ()
+    left: tuple[LeftBehind, ...] = ()
 
 
 class Recovered(NamedTuple):
