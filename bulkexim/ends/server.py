@@ -14,10 +14,10 @@ import httpx
 import msgspec
 
 from bulkexim.config import Endpoint
+from bulkexim.ends.capabilities import Capabilities, detected
 from bulkexim.ends.pages import pages
 from bulkexim.errors import (
     BadReply,
-    CallError,
     FatalError,
     Lost,
     NoSuchEndpoint,
@@ -37,86 +37,16 @@ from bulkexim.http.transport import AiohttpTransport
 
 T = TypeVar("T")
 Page = TypeVar("Page")
-Version = tuple[int, int]
 
 API = "api/2.0/mlflow/"
-#: Characters of a version that sentences repeat.
-VERSION_SHOWN = 40
 #: Ids of runs and logged models (``mlflow.utils.validation``).
 _ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 #: Seconds for which a server that has not answered yet is waited for at the start.
 FIRST_PATIENCE = Patience(seconds=8.0, longest_pause=1.0)
 
 
-class ServerInfo(msgspec.Struct, frozen=True):
-    """``GET /api/3.0/mlflow/server-info`` (MLflow 3.10 and later)."""
-
-    store_type: str | None = None
-    workspaces_enabled: bool = False
-    multipart_uploads_enabled: bool = False
-    multipart_downloads_enabled: bool = False
-
-
 class Nothing(msgspec.Struct, frozen=True):
     """A reply of which nothing is needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a server can do, by its version (the first MLflow that has each part was read from released packages)."""
-
-    version: Version
-    text: str
-    file_store: bool = False
-    workspaces: bool = False
-    #: It signs addresses of its storage, to write there in parts and to read there.
-    signs_uploads: bool = False
-    signs_downloads: bool = False
-
-    @property
-    def logged_models(self) -> bool:
-        """Whether logged models, run outputs and links between metrics and models exist."""
-        return self.version >= (3, 0)
-
-    @property
-    def searches_outputs(self) -> bool:
-        """Whether a search of runs shows the logged models that they wrote."""
-        return self.version >= (3, 6)
-
-    @property
-    def paged_history(self) -> bool:
-        """Whether a metric history comes in pages."""
-        return self.version >= (3, 1) and not self.file_store
-
-    @property
-    def bulk_history(self) -> bool:
-        """Whether one call brings the histories of a hundred runs (of twenty, before)."""
-        return self.version >= (2, 22) and not self.file_store
-
-    @property
-    def removes_experiment_tags(self) -> bool:
-        """Whether a tag of an experiment can be removed."""
-        return self.version >= (3, 2)
-
-    @property
-    def traces(self) -> bool:
-        """Whether traces can be searched by the third version of their API."""
-        return self.version >= (3, 2)
-
-    @property
-    def names_any_file(self) -> bool:
-        """Whether the artifact service can send a file of any name (before, the name went into a Latin-1 header)."""
-        return self.version >= (3, 15)
-
-    @property
-    def attaches_files(self) -> bool:
-        """Whether every file of a run, a model or the artifact service is sent as an attachment (a web page is not)."""
-        return self.version >= (2, 3)
-
-    @property
-    def streams_uploads(self) -> bool:
-        """Whether an upload may take its time (gunicorn, the server before 3.3, kills a request after 30 s)."""
-        return self.version >= (3, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +184,7 @@ def _unprobed(
 async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
     name = server.client.name
     try:
-        text = await _version(server)
-        info = await _info(server)
+        capabilities = await detected(server.client)
         experiments = {"max_results": 1}
         await server.post("experiments/search", experiments, Nothing)
     except (NoSuchEndpoint, BadReply) as error:
@@ -274,17 +203,9 @@ async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
         raise FatalError(
             f"The {name}{where} declines: {error.problem}", "Check address, workspace and login."
         ) from error
-    if endpoint.workspace and not info.workspaces_enabled:
+    if endpoint.workspace and not capabilities.workspaces:
         flag = "--src-workspace" if name == "source" else "--dst-workspace"
         raise FatalError(f"The {name} has no workspaces.", f"Leave out {flag}, or start it with --enable-workspaces.")
-    capabilities = Capabilities(
-        version=_parsed(text, name),
-        text=text[:VERSION_SHOWN],
-        file_store=info.store_type == "FileStore",
-        workspaces=info.workspaces_enabled,
-        signs_uploads=info.multipart_uploads_enabled,
-        signs_downloads=info.multipart_downloads_enabled,
-    )
     if server.storage is not None:
         _insist_on_signing(server.storage, name, capabilities)
     return capabilities
@@ -303,31 +224,3 @@ def _insist_on_signing(behind: Storage, name: str, capabilities: Capabilities) -
             "and Azure, since 3.15.",
             f"Leave out {behind.flag}: all goes through the server.",
         )
-
-
-async def _version(server: Server) -> str:
-    request = server.client.http.build_request("GET", "version")
-
-    async def send() -> str:
-        response = await server.client.exchange(request)
-        return response.text.strip()
-
-    return await server.client.insist(send, f"{server.client.name} GET version")
-
-
-async def _info(server: Server) -> ServerInfo:
-    try:
-        return await server.get("/api/3.0/mlflow/server-info", ServerInfo)
-    except CallError as error:
-        if error.definite:
-            return ServerInfo()
-        raise
-
-
-def _parsed(text: str, name: str) -> Version:
-    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", text)
-    if found is None:
-        raise FatalError(
-            f"The {name} does not say which MLflow it is (its /version is not a number).", "Check the address."
-        )
-    return int(found[1]), int(found[2])
