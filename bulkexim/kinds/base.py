@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from bulkexim.errors import ObjectError
 from bulkexim.ids import DestinationId, SourceId
-from bulkexim.left_behind import LeftBehind
 from bulkexim.ledger.schema import Row, State
+from bulkexim.left_behind import LeftBehind
 from bulkexim.masking import shaped
 
 V = TypeVar("V")
