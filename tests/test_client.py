@@ -24,8 +24,9 @@ from bulkexim.errors import (
     TemporaryTrouble,
     Unsure,
 )
-from bulkexim.http.client import Client, Patience, Repeat
+from bulkexim.http.client import Client
 from bulkexim.http.limiter import START, Limiter
+from bulkexim.http.retry import Patience, Repeat
 from tests.virtual_clock import VirtualClock
 
 pytestmark = pytest.mark.anyio

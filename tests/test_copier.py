@@ -19,7 +19,7 @@ from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import BadReply, Lost, Refused
-from bulkexim.http.client import Patience
+from bulkexim.http.retry import Patience
 from tests.support.servers import MlflowServer, Servers
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,7 @@ from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import BadReply, ServerFault, TemporaryTrouble
-from bulkexim.http.client import Patience
+from bulkexim.http.retry import Patience
 from tests.conftest import StartServer
 from tests.support.campaigns.faults import MIXED
 from tests.support.faults import Asked, Fault, Faults, Mix, Rule, proxied

@@ -13,7 +13,7 @@ from bulkexim.config import Endpoint
 from bulkexim.ends.pages import AT_ONCE, pages, token_at
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import BadReply, Refused
-from bulkexim.http.client import Patience
+from bulkexim.http.retry import Patience
 from tests.support.faults import Asked, Fault, Faults, proxied
 from tests.support.servers import MlflowServer, Servers
 

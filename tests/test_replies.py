@@ -25,8 +25,8 @@ from bulkexim.errors import (
     ServerFault,
     Throttled,
 )
-from bulkexim.http.client import Patience
 from bulkexim.http.replies import raise_for_reply
+from bulkexim.http.retry import Patience
 
 PAGE = "<!doctype html>\n<html><title>An error</title><p class=disabled>It is disabled, or something is.</html>"
 HTML = {"content-type": "text/html; charset=utf-8"}

@@ -24,7 +24,7 @@ from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Level
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import FatalError, ObjectError, TemporaryTrouble, UsageError
-from bulkexim.http.client import Patience
+from bulkexim.http.retry import Patience
 from tests.support.faults import Asked, Fault, Faults, proxied
 from tests.support.migrating import foretold, migrated, planned
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage

@@ -19,7 +19,7 @@ from anyio import to_thread
 from bulkexim.artifacts.names import below
 from bulkexim.artifacts.place import Entry
 from bulkexim.errors import ObjectError, TemporaryTrouble
-from bulkexim.http.client import Traffic
+from bulkexim.http.retry import Traffic
 
 CHUNK = 1024 * 1024
 #: Below the folder: files that are being written. They get their names when they are whole.

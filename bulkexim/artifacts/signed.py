@@ -18,7 +18,7 @@ from bulkexim.artifacts.place import Entry
 from bulkexim.artifacts.proxied import ROUTES, Proxied
 from bulkexim.ends.server import Nothing, Server, quoted
 from bulkexim.errors import BadReply, BulkeximError, Lost, ObjectError, Refused, Unsure
-from bulkexim.http.client import Repeat
+from bulkexim.http.retry import Repeat
 from bulkexim.http.storage import Storage
 from bulkexim.tasks import together
 

@@ -11,7 +11,7 @@ from bulkexim.ends.embedded import embedded
 from bulkexim.ends.local_store import ACCEPTED, is_local, local_store, scheme
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import UsageError
-from bulkexim.http.client import Patience
+from bulkexim.http.retry import Patience
 
 _DATABASES = ("postgresql", "postgres", "mysql", "mssql", "sqlite")
 

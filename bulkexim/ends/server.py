@@ -29,8 +29,9 @@ from bulkexim.errors import (
 )
 from bulkexim.http import auth
 from bulkexim.http.address import server_address
-from bulkexim.http.client import Client, Params, Patience, Repeat
+from bulkexim.http.client import Client, Params
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.retry import Patience, Repeat
 from bulkexim.http.session import Session
 from bulkexim.http.storage import Storage, storage
 from bulkexim.http.transport import AiohttpTransport

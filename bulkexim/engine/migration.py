@@ -16,7 +16,7 @@ from bulkexim.engine.events import Events, Listener
 from bulkexim.engine.report import Counting, Report
 from bulkexim.engine.transfer import transfer
 from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble
-from bulkexim.http.client import Patience
+from bulkexim.http.retry import Patience
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import locked, set_aside
 from bulkexim.ledger.journal import journal

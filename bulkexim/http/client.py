@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -15,7 +14,6 @@ from urllib.parse import urlencode
 import anyio
 import httpx
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
 
 from bulkexim.errors import (
     BadReply,
@@ -23,26 +21,19 @@ from bulkexim.errors import (
     FatalError,
     Lost,
     NotSent,
-    RacingDuplicate,
     Refused,
     ServerFault,
     TemporaryTrouble,
     Throttled,
-    Unsure,
 )
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.replies import plain, raise_for_reply
+from bulkexim.http.retry import Patience, Repeat, Traffic, Tries
 from bulkexim.http.transport import OWN_CONNECTION, Untrusted
 
 T = TypeVar("T")
 Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 
-#: Seconds for a connection to be made.
-CONNECT_SECONDS = 10.0
-#: Seconds for which a server that cannot be reached is waited for.
-PATIENCE = 600.0
-#: Seconds for which one call is repeated whose replies get lost, while the server may well answer others.
-LOST_SECONDS = 120.0
 #: Characters of an address that a sentence repeats.
 SHOWN = 200
 #: The headers of a body that is a file.
@@ -51,48 +42,11 @@ OCTETS: Mapping[str, str] = MappingProxyType({"content-type": "application/octet
 SLOWEST = 50_000
 #: Seconds that any upload may take, its size apart.
 UPLOAD_SECONDS = 120.0
-#: A server that fails on one call fails for good after this many tries.
-FAULT_TRIES = 5
 #: A server, or the proxy before it, that says this has too much to do or is not there.
 OVERLOADED = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 #: A text of JSON, or a word that Python writes for a number which JSON does not have. A text that does not end is taken
 #: to the end, and nothing is tried twice: a reply may be large and hostile.
 _BARE_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(NaN|-?Infinity)', re.DOTALL)
-
-
-class Repeat(Enum):
-    """Whether a call may be sent twice (MLflow's own effects, not the HTTP method, decide)."""
-
-    SAFE = "the same call twice has the effect of one"
-    ONCE = "a second call would create a second object"
-    TELLING = "the same call twice is refused as a duplicate, if the first was carried out"
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What has gone over the wire so far: requests, and bytes of artifacts."""
-
-    requests: int = 0
-    retries: int = 0
-    #: Calls that may have been carried out, or may be yet, though no reply came.
-    unsure: int = 0
-    received: int = 0
-    sent: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to insist: seconds in all, the longest pause between two tries, and seconds for a piece of a reply."""
-
-    seconds: float = PATIENCE
-    longest_pause: float = 20.0
-    fault_tries: int = FAULT_TRIES
-    reply: float = 120.0
-
-    @property
-    def timeout(self) -> httpx.Timeout:
-        """What one request may take, as httpx has it."""
-        return httpx.Timeout(self.reply, connect=CONNECT_SECONDS)
 
 
 @dataclass(slots=True)
@@ -102,7 +56,7 @@ class Client:
     name: str
     http: httpx.AsyncClient
     limiter: Limiter
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     traffic: Traffic = field(default_factory=Traffic)
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -290,52 +244,8 @@ class Client:
         except CallError as error:
             first = error
         # Only a call that failed meets tenacity, which costs as much as a tenth of a small request.
-        return await self._insist_after(first, began, send, what, repeat)
-
-    async def _insist_after(
-        self, first: CallError, began: float, send: Callable[[], Awaitable[T]], what: str, repeat: Repeat
-    ) -> T:
-        outcomes, faults = iter([first]), 0
-
-        async def once() -> T:
-            if (failed := next(outcomes, None)) is not None:
-                raise failed
-            return await send()
-
-        def out_of_patience(state: RetryCallState) -> bool:
-            nonlocal faults
-            error = state.outcome.exception() if state.outcome else None
-            if _is_fault(error):
-                faults += 1
-                return faults >= self.patience.fault_tries
-            waited = self.clock() - began
-            if isinstance(error, Lost) and not _is_absence(error):
-                return waited >= min(self.patience.seconds, LOST_SECONDS)
-            return waited >= self.patience.seconds
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: _worth_repeating(error, repeat)),
-            wait=wait_exponential(multiplier=0.2, max=self.patience.longest_pause) + wait_random(0, 0.2),
-            stop=out_of_patience,
-            sleep=self._pause,
-            reraise=True,
-        )
-        try:
-            return await retrying(once)
-        except CallError as error:
-            if repeat is Repeat.ONCE and not error.definite:
-                self.traffic.unsure += 1
-                raise Unsure(error.problem, cause=error.cause, status=error.status) from error
-            if _is_absence(error):
-                raise TemporaryTrouble(
-                    f"{what}: the {self.name} did not answer for {self.patience.seconds:.0f} s.",
-                    "Run the same command again when it is back.",
-                ) from error
-            raise
-
-    async def _pause(self, seconds: float) -> None:
-        self.traffic.retries += 1
-        await self.sleep(seconds)
+        tries = Tries(self.name, what, repeat, self.patience, self.traffic, self.sleep, self.clock)
+        return await tries.after(first, began, send)
 
     def _named(self, method: str, path: str) -> str:
         # A query may hold the right to a file.
@@ -344,27 +254,6 @@ class Client:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.http.aclose()
-
-
-def _worth_repeating(error: BaseException, repeat: Repeat) -> bool:
-    if not isinstance(error, CallError) or not error.worth_repeating:
-        return False
-    if repeat is Repeat.TELLING:
-        return not isinstance(error, RacingDuplicate)
-    return repeat is Repeat.SAFE or error.definite
-
-
-def _is_fault(error: BaseException | None) -> bool:
-    """Return whether the server is there and fails on this call, so that patience would hardly help."""
-    if isinstance(error, ServerFault):
-        return error.status == httpx.codes.INTERNAL_SERVER_ERROR
-    return isinstance(error, BadReply | RacingDuplicate)
-
-
-def _is_absence(error: CallError) -> bool:
-    """Return whether the server is not there, or not for anybody."""
-    gone = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
-    return isinstance(error, NotSent | Throttled) or (isinstance(error, ServerFault) and error.status in gone)
 
 
 def _insist_on_attachment(response: httpx.Response, what: str) -> None:

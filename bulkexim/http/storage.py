@@ -11,8 +11,9 @@ from bulkexim.config import Endpoint
 from bulkexim.errors import FatalError
 from bulkexim.http import auth
 from bulkexim.http.address import server_address
-from bulkexim.http.client import Client, Patience, Traffic
+from bulkexim.http.client import Client
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.retry import Patience, Traffic
 from bulkexim.http.session import Session
 from bulkexim.http.transport import AiohttpTransport
 

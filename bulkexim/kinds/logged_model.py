@@ -17,7 +17,7 @@ from bulkexim.artifacts.copier import Copier
 from bulkexim.artifacts.places import proxied_root
 from bulkexim.ends.server import Server, segment
 from bulkexim.errors import NotFound, ObjectError, Refused
-from bulkexim.http.client import Repeat
+from bulkexim.http.retry import Repeat
 from bulkexim.ids import MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened

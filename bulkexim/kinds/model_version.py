@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from bulkexim.errors import CallError, ObjectError
-from bulkexim.http.client import Repeat
+from bulkexim.http.retry import Repeat
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.registered_model import RegisteredModelKind

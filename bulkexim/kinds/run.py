@@ -9,7 +9,7 @@ from typing import ClassVar
 from bulkexim.artifacts.copier import Copier
 from bulkexim.ends.pages import token_at
 from bulkexim.errors import ObjectError, RacingDuplicate
-from bulkexim.http.client import Repeat
+from bulkexim.http.retry import Repeat
 from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bulkexim.ends.server import Server
-from bulkexim.http.client import Repeat
+from bulkexim.http.retry import Repeat
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.history import Point
 from bulkexim.kinds.wire import TAG_LIMIT, Tag, as_dicts

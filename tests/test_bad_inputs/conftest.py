@@ -9,7 +9,7 @@ import pytest
 from bulkexim.ends import server
 from bulkexim.engine import migration, transfer
 from bulkexim.engine.apply import Apply
-from bulkexim.http.client import Patience
+from bulkexim.http.retry import Patience
 from tests.test_bad_inputs.liar import Liar, listening
 from tests.test_bad_inputs.told import surroundings
 
