@@ -91,7 +91,7 @@ def test_every_setting_has_a_flag() -> None:
 
 
 def _settings() -> Iterator[str]:
-    from bulkexim.config import FileSettings
+    from bulkexim.given_settings import FileSettings
 
     yield from FileSettings.__struct_fields__
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bulkexim import config
-from bulkexim.config import Endpoint, FileSettings, Settings
+from bulkexim import given_settings as config
+from bulkexim.config import Endpoint, Settings
 from bulkexim.errors import UsageError
+from bulkexim.given_settings import FileSettings
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "bulkexim.toml"
 JANUARY = 1_767_225_600_000

@@ -68,7 +68,7 @@ def _warn_of_strangers(environ: Mapping[str, str]) -> None:
     """Say which variables were meant for us, and are none of ours."""
     if not any(name.startswith("BULKEXIM_") for name in environ):
         return
-    from bulkexim.config import strangers  # noqa: PLC0415 - most know no variable, and the help comes at once
+    from bulkexim.given_settings import strangers  # noqa: PLC0415 - most know no variable, and the help comes at once
 
     for sentence in strangers(environ):
         click.echo(f"bulkexim: warning: {sentence}", err=True)

@@ -15,13 +15,13 @@ import msgspec
 from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
-from bulkexim import config, logs
+from bulkexim import given_settings, logs
 from bulkexim.cli import standing, table, verification_text
 from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.plain import plain
 from bulkexim.cli.progress import live
-from bulkexim.config import Endpoint, FileSettings, Level, Settings
+from bulkexim.config import Endpoint, Level, Settings
 from bulkexim.engine.events import Listener
 from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.migration import Ends, ends, migrate_between
@@ -31,6 +31,7 @@ from bulkexim.engine.report import Report
 from bulkexim.engine.verification import FindingListener, Verification
 from bulkexim.engine.verify import verify_between
 from bulkexim.errors import BulkeximError
+from bulkexim.given_settings import FileSettings
 from bulkexim.http.auth import all_secrets
 from bulkexim.ledger.queries import look
 from bulkexim.masking import in_environment, masked, masking
@@ -70,8 +71,9 @@ def asked(failures: Failures, flags: Mapping[str, Any], config_path: Path | None
 
     :raises UsageError: a setting is wrong
     """
-    merged = config.load(flags, config_path)
-    job = Job(config.endpoint(merged, "src"), config.endpoint(merged, "dst"), config.settings(merged))
+    merged = given_settings.load(flags, config_path)
+    source, destination = given_settings.endpoint(merged, "src"), given_settings.endpoint(merged, "dst")
+    job = Job(source, destination, given_settings.settings(merged))
     known = [*all_secrets(job.source), *all_secrets(job.destination), *in_environment(os.environ)]
     failures.work_dir, failures.mask = job.settings.work_dir, masking(known)
     return merged, job

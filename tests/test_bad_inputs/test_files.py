@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkexim.config import FileSettings
+from bulkexim.given_settings import FileSettings
 from tests.test_bad_inputs.liar import TRUTH, Liar, but
 from tests.test_bad_inputs.test_flags import migration
 from tests.test_bad_inputs.told import SECRET, Surroundings, refused, run
