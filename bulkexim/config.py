@@ -56,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     ``experiments`` and ``models`` hold names, ids or globs; ``None`` means: not chosen.
     Times are in milliseconds since the epoch (UTC), start inclusive, end exclusive.
-    ``without`` names kinds that are left out knowingly.
+    ``without`` names kinds that are left out knowingly; ``accept`` says what may stay behind: causes of
+    `bulkexim.left_behind.Cause` and names of kinds that are not moved.
     """
 
     experiments: tuple[str, ...] | None = None
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     experiment_renames: Mapping[str, str] = {}
     model_renames: Mapping[str, str] = {}
     without: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
     work_dir: Path = Path(".bulkexim")
     source_id: str | None = None
     recheck: bool = False

@@ -49,6 +49,7 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     experiment_rename_file: str | None = None
     model_rename_file: str | None = None
     without: tuple[str, ...] | str | None = None
+    accept: tuple[str, ...] | str | None = None
     work_dir: str | None = None
     source_id: str | None = None
     recheck: bool | None = None
@@ -243,6 +244,7 @@ def settings(merged: FileSettings) -> Settings:
         experiment_renames=renames(merged.experiment_rename_file),
         model_renames=renames(merged.model_rename_file),
         without=listing(merged.without or None) or (),
+        accept=listing(merged.accept or None) or (),
         work_dir=Path(merged.work_dir or Settings().work_dir),
         source_id=merged.source_id,
         recheck=bool(merged.recheck),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import NamedTuple, Self
 
+from bulkexim.errors import UsageError
 from bulkexim.masking import shaped
+
+#: Characters of a word that a sentence repeats.
+_SHOWN = 80
 
 
 class Cause(StrEnum):
@@ -27,6 +33,41 @@ class Cause(StrEnum):
     """A model version does not point to the files that it points to at the source."""
     NOT_COUNTED = "not-counted"
     """A kind or a listing could not be counted, so nobody knows what of it stays behind."""
+
+
+#: Kinds that are not moved yet; what the source holds of them is counted.
+UNSUPPORTED_KINDS = (
+    "trace",
+    "prompt",
+    "evaluation_dataset",
+    "scorer",
+    "webhook",
+    "issue",
+    "gateway_endpoint",
+    "mcp_server",
+)
+
+
+def accepts(accepted: Iterable[str], word: str) -> bool:
+    """Return whether a cause or kind is among the words that ``--accept`` was given; ``_`` and ``-`` are the same."""
+    return _plain(word) in map(_plain, accepted)
+
+
+def check_accepted(accepted: Iterable[str]) -> None:
+    """Make sure that each word for ``--accept`` is a cause or a kind that is not moved.
+
+    :raises UsageError: one is not
+    """
+    known = (*Cause, *UNSUPPORTED_KINDS)
+    for word in accepted:
+        if not accepts(known, word):
+            close = get_close_matches(word, known, n=1)
+            remedy = f"Did you mean {str(close[0])!r}?" if close else f"Possible are: {', '.join(known)}."
+            raise UsageError(f"--accept: nothing stays behind under the name {word[:_SHOWN]!r}.", remedy)
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", "-")
 
 
 class _LeftBehind(NamedTuple):

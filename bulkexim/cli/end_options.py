@@ -62,6 +62,7 @@ def selection() -> Callable[[Decorated], Decorated]:
     since = "Only runs started then or later, such as 2026-01-31T12:00:00."
     deleted = "Deleted experiments and runs too; they arrive deleted."
     without = "Kinds to leave out, comma-separated or repeated."
+    accept = "What may stay behind without exit code 3: causes and kinds as the report names them."
     return _all(
         option("--experiments", metavar="LIST", help=experiments),
         option("--models", metavar="LIST", help=models),
@@ -70,6 +71,7 @@ def selection() -> Callable[[Decorated], Decorated]:
         option("--include-deleted", is_flag=True, help=deleted),
         option("--no-artifacts", is_flag=True, help="Leave artifacts behind."),
         option("--without", multiple=True, callback=_one_text, metavar="KIND", help=without),
+        option("--accept", multiple=True, callback=_one_text, metavar="CAUSE", help=accept),
     )
 
 

@@ -16,7 +16,7 @@ from bulkexim.cli.visible import visible_lines
 from bulkexim.config import Settings
 from bulkexim.engine.events import Leftover
 from bulkexim.engine.plan import Plan
-from bulkexim.engine.report import ChangedKind, Remarked, Report, Uncounted
+from bulkexim.engine.report import BehindForCause, ChangedKind, Remarked, Report, UnsupportedKind
 
 #: Columns of a page that nobody's terminal limits: a file, a pipe, the log of a CI.
 PAGE_WIDTH = 120
@@ -60,6 +60,8 @@ def say(console: Console, text: str = "") -> None:
 def show(report: Report, work_dir: Path, log_path: Path) -> None:
     """Print what a run did, what went wrong, and what to do next."""
     console = printer()
+    for warning in report.warnings:
+        say(console, f"Warning: {warning}")
     show_kinds(console, report)
     requests = ", ".join(f"{number:,} to the {name}" for name, number in report.requests.items())
     say(console, f"Requests: {requests}.")
@@ -78,7 +80,7 @@ def show_kinds(console: Console, report: Report) -> None:
     console.print(grid(headings, rows, total))
     _show_failures(console, report)
     show_remarks(console, report.remarks)
-    _show_uncarried(console, report.uncarried)
+    show_left_behind(console, report.left_behind, report.uncarried)
     _show_changed(console, report.changed)
     show_leftovers(console, report.leftovers, report.left)
 
@@ -113,12 +115,26 @@ def show_remarks(console: Console, remarks: Sequence[Remarked]) -> None:
     say(console)
 
 
-def _show_uncarried(console: Console, uncarried: Sequence[Uncounted]) -> None:
-    if not uncarried:
+def show_left_behind(console: Console, left_behind: Sequence[BehindForCause], kinds: Sequence[UnsupportedKind]) -> None:
+    """Print what is not at the destination although its object was selected, by the words for ``--accept``."""
+    if not (left_behind or kinds):
         return
-    counts = ", ".join(f"{one.kind} {one.objects:,}{'+' if one.more else ''}" for one in uncarried)
-    say(console, f"Not carried by this version, left at the source: {counts}.")
+    say(console, "Left behind at the source:")
+    for kind in kinds:
+        number = f"{kind.objects:,}{' or more' if kind.more else ''}"
+        say(console, f"  {number}  {kind.kind}{_accepted(kind)}: this version does not move the kind")
+    for one in left_behind:
+        say(console, f"  {one.number:,}  {one.cause}{_accepted(one)}")
+        for left in one.first[:LISTED]:
+            whose = f"{left.kind} {left.name!r} ({left.id})" if left.id else left.kind
+            say(console, f"      {whose}: {left.detail}")
+        if one.number > LISTED:
+            say(console, f"      and {one.number - LISTED:,} more: see the log, or --json")
     say(console)
+
+
+def _accepted(one: BehindForCause | UnsupportedKind) -> str:
+    return " (accepted)" if one.accepted else ""
 
 
 def _show_changed(console: Console, changed: Sequence[ChangedKind]) -> None:
@@ -152,6 +168,11 @@ def _next(report: Report, work_dir: Path) -> str:
     if report.failed:
         listing = command("status --failures", work_dir)
         return f"Next: run the same command again, it tries exactly what is missing. Every failure: {listing}"
+    if report.not_accepted:
+        return (
+            "Everything else arrived. Next: look at what was left behind; if it may stay there, "
+            f"add --accept {','.join(report.not_accepted)}"
+        )
     return f"Everything is accounted for. Next, which id became which: {command('id-map', work_dir)}"
 
 
@@ -174,5 +195,5 @@ def show_plan(plan: Plan) -> None:
     total = ("in all", *sums, size(sum(kind.bytes for kind in plan.kinds)), plan.src_requests, plan.dst_requests)
     console.print(grid(headings, rows, total))
     show_remarks(console, plan.remarks)
-    _show_uncarried(console, plan.uncarried)
+    show_left_behind(console, plan.left_behind, plan.uncarried)
     say(console, "Nothing was written. Next: the same command without --dry-run.")

@@ -79,6 +79,7 @@ class Apply:
             moved=filled.bytes,
             seconds=time.monotonic() - started,
             notes=(*draft.remarks, *filled.remarks),
+            left=(*draft.left, *filled.left),
         )
         self._step(kind, draft, State.SEALED, row)
         return filled

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from bulkexim.ids import DestinationId, SourceId
+from bulkexim.left_behind import Cause
 
 
 class Outcome(StrEnum):
@@ -95,6 +96,26 @@ class Uncarried(msgspec.Struct, frozen=True, tag=True):
     more: bool = False
 
 
+class StaysBehind(msgspec.Struct, frozen=True, tag=True):
+    """Something of an object that arrived is not at the destination, or something could not be counted.
+
+    ``cause`` is one of `bulkexim.left_behind.Cause`; ``id`` and ``name`` are empty where it belongs to no one object.
+    """
+
+    kind: str
+    cause: Cause
+    detail: str
+    id: SourceId = SourceId("")
+    name: str = ""
+
+
+class Warned(msgspec.Struct, frozen=True, tag=True):
+    """Something that the user should know before he trusts the outcome, in one or two sentences."""
+
+    text: str
+    kind: str = "warning"
+
+
 class Why(StrEnum):
     """Why something at the destination is one too many."""
 
@@ -140,6 +161,8 @@ Event = (
     | Finished
     | PhaseEnded
     | Uncarried
+    | StaysBehind
+    | Warned
     | Leftover
     | Changed
 )

@@ -17,8 +17,10 @@ from bulkexim.engine.events import (
     PhaseSized,
     PhaseStarted,
     Skipped,
+    StaysBehind,
     Stepped,
     Uncarried,
+    Warned,
 )
 
 
@@ -45,12 +47,18 @@ def logging_to(logger: FilteringBoundLogger) -> Listener:
     return write
 
 
-def _aside(logger: FilteringBoundLogger, event: Skipped | Uncarried | Leftover | Changed) -> None:
+def _aside(
+    logger: FilteringBoundLogger, event: Skipped | Uncarried | StaysBehind | Warned | Leftover | Changed
+) -> None:
     match event:
         case Skipped(kind=kind, objects=objects):
             logger.warning("left out", kind=kind, objects=objects)
         case Uncarried(kind=kind, objects=objects, more=more):
             logger.warning("not carried", kind=kind, objects=objects, more=more)
+        case StaysBehind(kind, cause, detail, source_id, name):
+            logger.warning("left behind", kind=kind, name=name, source_id=source_id, cause=str(cause), detail=detail)
+        case Warned(text):
+            logger.warning("warning", text=text)
         case Leftover(kind, dst_id, name, why, detail):
             logger.warning("left over", kind=kind, name=name, destination_id=dst_id, why=str(why), detail=detail)
         case Changed(kind, source_id, name, how):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from bulkexim.artifacts.copier import Copier
-from bulkexim.engine.events import Change, Changed, Events, Looking, PhaseEnded
+from bulkexim.engine.events import Change, Changed, Events, Looking, PhaseEnded, StaysBehind
 from bulkexim.engine.leftovers import leftovers
 from bulkexim.engine.moving import AnyDraft, Pass
+from bulkexim.errors import BulkeximError
 from bulkexim.kinds.base import Kind
 from bulkexim.kinds.order import Scope, every_kind, resolve
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.schema import Row, State
+from bulkexim.left_behind import Cause
 from bulkexim.tasks import together
 
 
@@ -38,10 +40,19 @@ async def look_back(pair: Pair, copier: Copier, scope: Scope, done: Sequence[Pas
     events.emit(look)
     async with together() as tasks:
         if not pair.ledger.clear:  # Else nothing was created since the last look, and nothing can come late.
-            tasks.start_soon(at_the_destination)
+            tasks.start_soon(_checked, events, "destination", at_the_destination)
         if any(one.moved for one in done):  # Else the run was too short to have missed anything.
-            tasks.start_soon(at_the_source)
+            tasks.start_soon(_checked, events, "source", at_the_source)
     events.emit(PhaseEnded(look.kind, time.monotonic() - started))
+
+
+async def _checked(events: Events, end: str, check: Callable[[], Awaitable[None]]) -> None:
+    """Look at one end; that it failed is told, for the report of what was moved must not be lost."""
+    try:
+        await check()
+    except BulkeximError as error:
+        detail = f"the {end} could not be checked: {error.problem}"
+        events.emit(StaysBehind(Looking().kind, Cause.NOT_COUNTED, detail))
 
 
 def _once(done: Sequence[Pass]) -> list[Kind[Any, Any]]:

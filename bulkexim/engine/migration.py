@@ -48,7 +48,7 @@ async def migrate(
 async def migrate_between(src: Server, dst: Server, settings: Settings, listeners: Sequence[Listener]) -> Report:
     """Move between two servers that are open already; see `migrate`."""
     started, before = time.monotonic(), sent_so_far(src, dst)
-    counting = Counting()
+    counting = Counting(settings.accept)
     with locked(settings.work_dir):
         if settings.rebuild_ledger:
             set_aside(settings.work_dir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,16 @@ from typing import Any
 import anyio
 
 from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Finished, Found, Outcome, PhaseEnded, PhaseSized, PhaseStarted
+from bulkexim.engine.events import (
+    Events,
+    Finished,
+    Found,
+    Outcome,
+    PhaseEnded,
+    PhaseSized,
+    PhaseStarted,
+    StaysBehind,
+)
 from bulkexim.engine.lanes import Lane, lanes
 from bulkexim.errors import CallError, ObjectError
 from bulkexim.ids import SourceId
@@ -20,6 +29,7 @@ from bulkexim.kinds.base import Draft, Filled, Kind
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.journal import Journal
 from bulkexim.ledger.schema import Row, State
+from bulkexim.left_behind import LeftBehind
 from bulkexim.tasks import together
 
 AnyDraft = Draft[Any]
@@ -115,17 +125,19 @@ class Pass:
         rows = await self.pair.ledger.rows(self.kind.name, new)
         if not self._again and not self._quiet:
             await self._count(len(new))
-        missing = []
+        missing, there = [], []
         for draft, value in new.values():
             row = rows.get(draft.id)
             if row is not None and self._is_there(draft, row):
-                self._already(draft, row)
+                there.append((draft, row))
             elif row is not None and row.state is State.SEALED and draft.waits:
                 # It was sealed without what it waits for; whether that comes now, the end of the pass will show.
                 self._waiting.append(value)
             else:
                 missing.append(draft)
                 self._open[draft.id] = row or Row(kind=self.kind.name, src_id=draft.id), value
+        if not self._quiet and not self.kind.container:
+            await self._already(there)
         await self.pair.ledger.planned(self.kind.name, {draft.id: draft.name for draft in missing})
         return missing
 
@@ -197,6 +209,7 @@ class Pass:
 
     async def _moved(self, draft: AnyDraft, outcome: Outcome, filled: Filled, started: float) -> None:
         self.moved += outcome is Outcome.MOVED
+        self._left_behind(draft, (*draft.left, *filled.left))
         row = (await self.pair.ledger.rows(self.kind.name, [draft.id]))[draft.id]
         self.events.emit(
             Finished(
@@ -211,9 +224,16 @@ class Pass:
             )
         )
 
-    def _already(self, draft: AnyDraft, row: Row) -> None:
-        if not self._quiet and not self.kind.container:
+    async def _already(self, there: Sequence[tuple[AnyDraft, Row]]) -> None:
+        """Tell objects that are there, and what of them stayed behind when they were moved."""
+        left = await self.pair.ledger.left_behind(self.kind.name, [draft.id for draft, _ in there])
+        for draft, row in there:
+            self._left_behind(draft, left.get(draft.id, ()))
             self.events.emit(Finished(self.kind.name, draft.id, draft.name, Outcome.ALREADY, row.dst_id))
+
+    def _left_behind(self, draft: AnyDraft, left: Iterable[LeftBehind]) -> None:
+        for cause, detail in left:
+            self.events.emit(StaysBehind(self.kind.name, cause, detail, draft.id, draft.name))
 
     async def _failed(self, draft: AnyDraft, error: ObjectError) -> None:
         await self.pair.ledger.failed(self.kind.name, draft.id, error.cause, str(error))
@@ -246,7 +266,7 @@ class Pass:
 
     async def _close_one(self, draft: AnyDraft, row: Row) -> None:
         if row.state is State.SEALED and row.digest == draft.digest:
-            self.events.emit(Finished(self.kind.name, draft.id, draft.name, Outcome.ALREADY, row.dst_id))
+            await self._already([(draft, row)])
             return
         started = time.monotonic()
         try:

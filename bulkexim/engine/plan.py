@@ -14,18 +14,20 @@ import msgspec
 
 from bulkexim.config import Endpoint, Settings
 from bulkexim.ends.server import Server
+from bulkexim.engine.events import StaysBehind
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.moving import recover
-from bulkexim.engine.report import Remarked, Uncounted, remarked
+from bulkexim.engine.report import Behind, BehindForCause, Remarked, UnsupportedKind, remarked
 from bulkexim.errors import CallError
 from bulkexim.ids import DestinationId
 from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
-from bulkexim.kinds.others import uncarried
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.journal import rehearsal
 from bulkexim.ledger.queries import Note
 from bulkexim.ledger.schema import Row, State
+from bulkexim.left_behind import Cause, accepts
 
 #: Stands for an id that the destination would give.
 PRETENDED = DestinationId("new")
@@ -45,10 +47,14 @@ class PlannedKind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a migration would do; the requests include those that no kind asks for."""
+    """What a migration would do; the requests include those that no kind asks for.
+
+    ``left_behind`` is what the listings show of it: which files no server can name shows when they are copied.
+    """
 
     kinds: tuple[PlannedKind, ...]
-    uncarried: tuple[Uncounted, ...]
+    uncarried: tuple[UnsupportedKind, ...]
+    left_behind: tuple[BehindForCause, ...]
     remarks: tuple[Remarked, ...]
     src_requests: int
     dst_requests: int
@@ -85,6 +91,7 @@ class _Planning:
         self._pair = pair
         self._sums: dict[str, _Sum] = {}
         self._notes: list[Note] = []
+        self._behind = Behind(pair.settings.accept)
         #: Requests that only the plan sends: a migration finds the same things out while it copies.
         self._extra = 0
         self._before = sent_so_far(*pair.servers)
@@ -100,8 +107,8 @@ class _Planning:
                 await recover(kind, pair.ledger)
             for kind in kinds:
                 await self._kind(kind)
-        ids = [found.experiment_id for found in scope.selected]
-        left = [Uncounted(one.kind, one.objects, one.more) async for one in uncarried(pair.source, ids)]
+        unsupported = UnsupportedKinds(pair.source, pair.settings, scope.selected, scope.registry)
+        uncarried = [kind async for kind in self._unsupported(unsupported)]
         estimates = [total.estimate for total in self._sums.values()]
         whole = self._looking_back(resolving)
         for estimate in estimates:
@@ -109,11 +116,21 @@ class _Planning:
         sent = requests_since(self._before, *pair.servers)
         return Plan(
             kinds=tuple(_planned(kind, total) for kind, total in self._sums.items() if total.found),
-            uncarried=tuple(left),
+            uncarried=tuple(uncarried),
+            left_behind=self._behind.by_cause(),
             remarks=remarked(self._notes),
             src_requests=round(whole.src_requests) + sent["source"] - self._extra,
             dst_requests=round(whole.dst_requests) + sent["destination"],
         )
+
+    async def _unsupported(self, kinds: UnsupportedKinds) -> AsyncIterator[UnsupportedKind]:
+        async for found in kinds.counted():
+            if found.problem:
+                detail = f"could not be counted: {found.problem}"
+                self._behind.add(StaysBehind(found.kind, Cause.NOT_COUNTED, detail))
+            if found.objects:
+                accepted = accepts(self._pair.settings.accept, found.kind)
+                yield UnsupportedKind(found.kind, found.objects, found.more, accepted)
 
     def _looking_back(self, resolving: int) -> Estimate:
         """Return what the last look takes: both ends are listed again, where something was moved or may be left."""
@@ -160,6 +177,9 @@ class _Planning:
             total.estimate = total.estimate.plus(await kind.estimate(window))
             self._extra += _sent(self._pair.source) - before
             self._notes += [Note(kind.name, draft.id, *remark) for draft in window for remark in draft.remarks]
+            for draft in window:
+                for cause, detail in draft.left:
+                    self._behind.add(StaysBehind(kind.name, cause, detail, draft.id, draft.name))
 
     async def _pretend(self, kind: Kind[Any, Any], drafts: Sequence[Draft[Any]]) -> None:
         # What has an id at the destination keeps it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,16 +18,19 @@ from bulkexim.engine.events import (
     PhaseEnded,
     PhaseStarted,
     Skipped,
+    StaysBehind,
     Uncarried,
+    Warned,
 )
 from bulkexim.ledger.queries import Note
+from bulkexim.left_behind import Cause, accepts
 
 H = TypeVar("H")
 
 #: Failures, leftovers and changes that a report holds; the log has all of them.
 HELD = 100
-#: Exit code for two ends that are not the same.
-DIFFERENT = 4
+#: Exit codes: something did not arrive; two ends are not the same; the next run may well bring what is missing.
+INCOMPLETE, DIFFERENT, TEMPORARY = 3, 4, 5
 
 
 class KindReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,12 +56,25 @@ class Failure(msgspec.Struct, frozen=True):
     error: str
 
 
-class Uncounted(msgspec.Struct, frozen=True):
-    """Objects of a kind that this version does not move; ``more`` says that there are more than were counted."""
+class UnsupportedKind(msgspec.Struct, frozen=True):
+    """Objects of a kind that this version does not move; ``more`` says that there are more than were counted.
+
+    ``accepted`` says that they may stay behind (``--accept``).
+    """
 
     kind: str
     objects: int
     more: bool = False
+    accepted: bool = False
+
+
+class BehindForCause(msgspec.Struct, frozen=True):
+    """How many things of objects that arrived stay behind for one cause, with the first of them."""
+
+    cause: Cause
+    number: int
+    accepted: bool
+    first: tuple[StaysBehind, ...]
 
 
 class Remarked(msgspec.Struct, frozen=True):
@@ -80,12 +97,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. ``exit_code`` is what the command ends with.
 
     ``leftovers`` are the first of what stands at the destination without need, ``left`` is the number of all.
+    ``left_behind`` is what is not at the destination of objects that arrived, or could not be counted.
     """
 
     kinds: tuple[KindReport, ...] = ()
     causes: dict[str, int] = {}
     failures: tuple[Failure, ...] = ()
-    uncarried: tuple[Uncounted, ...] = ()
+    uncarried: tuple[UnsupportedKind, ...] = ()
+    left_behind: tuple[BehindForCause, ...] = ()
+    warnings: tuple[str, ...] = ()
     remarks: tuple[Remarked, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     left: int = 0
@@ -100,22 +120,54 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return sum(kind.failed for kind in self.kinds)
 
     @property
+    def not_accepted(self) -> tuple[str, ...]:
+        """The words for ``--accept`` that would cover everything that stays behind and is not accepted yet."""
+        causes = [str(one.cause) for one in self.left_behind if not one.accepted]
+        return (*causes, *(one.kind for one in self.uncarried if not one.accepted))
+
+    @property
     def exit_code(self) -> int:
-        """0 all accounted for, 3 some failed, 5 those may well arrive the next time, 4 something is in excess."""
-        if not self.failed:
-            return DIFFERENT if self.left else 0
-        return 5 if self.temporary else 3
+        """0 all accounted for, 3 something did not arrive, 5 it may well the next time, 4 something is in excess."""
+        if self.failed:
+            return TEMPORARY if self.temporary else INCOMPLETE
+        if self.left:
+            return DIFFERENT
+        return INCOMPLETE if self.not_accepted else 0
+
+
+class Behind:
+    """Counts what stays behind by its cause; ``accept`` holds the words of what may."""
+
+    def __init__(self, accept: Sequence[str]) -> None:
+        self._accept = accept
+        self._first: dict[Cause, list[StaysBehind]] = {}
+        self._numbers: Counter[Cause] = Counter()
+
+    def add(self, event: StaysBehind) -> None:
+        """Take one."""
+        self._numbers[event.cause] += 1
+        _hold(self._first.setdefault(event.cause, []), event)
+
+    def by_cause(self) -> tuple[BehindForCause, ...]:
+        """Return what was added so far."""
+        return tuple(
+            BehindForCause(cause, self._numbers[cause], accepts(self._accept, cause), tuple(first))
+            for cause, first in sorted(self._first.items())
+        )
 
 
 class Counting:
-    """Collects events into a `Report`."""
+    """Collects events into a `Report`; ``accept`` holds the words of what may stay behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, accept: Sequence[str] = ()) -> None:
+        self._accept = accept
         self._counts: dict[str, Counter[str]] = {}
         self._seconds: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
         self._failures: list[Failure] = []
-        self._uncarried: list[Uncounted] = []
+        self._uncarried: list[UnsupportedKind] = []
+        self._behind = Behind(accept)
+        self._warnings: list[str] = []
         self._kept: dict[str, tuple[str, ...]] = {}
         self._lasting = False
         self._left: list[Leftover] = []
@@ -136,9 +188,18 @@ class Counting:
             case PhaseEnded(kind=kind, seconds=seconds):
                 self._seconds[kind] += seconds  # type: ignore[assignment]  # a Counter adds up floats as well
             case Uncarried(kind=kind, objects=objects, more=more):
-                self._uncarried.append(Uncounted(kind, objects, more))
+                self._uncarried.append(UnsupportedKind(kind, objects, more, accepts(self._accept, kind)))
             case Finished():
                 self._finished(event)
+            case _:
+                self._aside(event)
+
+    def _aside(self, event: Event) -> None:
+        match event:
+            case StaysBehind():
+                self._behind.add(event)
+            case Warned(text=text):
+                self._warnings.append(text)
             case Leftover():
                 self._leftovers += 1
                 _hold(self._left, event)
@@ -164,6 +225,8 @@ class Counting:
             causes=dict(self._causes.most_common()),
             failures=tuple(self._failures),
             uncarried=tuple(self._uncarried),
+            left_behind=self._behind.by_cause(),
+            warnings=tuple(dict.fromkeys(self._warnings)),
             remarks=(*self._always_kept(), *remarked(notes)),
             leftovers=tuple(self._left),
             left=self._leftovers,

@@ -12,13 +12,15 @@ from collections import Counter
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Skipped, Uncarried
+from bulkexim.engine.events import Events, Skipped, StaysBehind, Uncarried
 from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
-from bulkexim.kinds.order import left_out, passes, resolve
-from bulkexim.kinds.others import uncarried
+from bulkexim.errors import BulkeximError
+from bulkexim.kinds.order import Scope, left_out, passes, resolve
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.schema import State
+from bulkexim.left_behind import Cause
 
 
 async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
@@ -41,8 +43,21 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     for moving in reversed(done):
         if moving.kind.container:
             await moving.close()
-    async for kind_name, objects in left_out(pair, scope):
-        events.emit(Skipped(kind_name, objects))
-    async for left in uncarried(pair.source, [found.experiment_id for found in scope.selected]):
-        events.emit(Uncarried(left.kind, left.objects, left.more))
+    await _count_what_stays(pair, scope, events)
     await look_back(pair, copier, scope, done, events)
+
+
+async def _count_what_stays(pair: Pair, scope: Scope, events: Events) -> None:
+    """Tell what was left out on demand, and what this version does not move; no failed count ends the run."""
+    try:
+        async for kind_name, objects in left_out(pair, scope):
+            events.emit(Skipped(kind_name, objects))
+    except BulkeximError as error:
+        events.emit(
+            StaysBehind("left out", Cause.NOT_COUNTED, f"what was left out could not be counted: {error.problem}")
+        )
+    async for found in UnsupportedKinds(pair.source, pair.settings, scope.selected, scope.registry).counted():
+        if found.objects:
+            events.emit(Uncarried(found.kind, found.objects, found.more))
+        if found.problem:
+            events.emit(StaysBehind(found.kind, Cause.NOT_COUNTED, f"could not be counted: {found.problem}"))

@@ -27,6 +27,7 @@ from bulkexim.kinds.run_values import runs_by_id
 from bulkexim.kinds.scope import Pair, Unmatched, check_names, chosen
 from bulkexim.kinds.version_values import model_versions, target
 from bulkexim.ledger.schema import State
+from bulkexim.left_behind import check_accepted
 
 AnyKind = Kind[Any, Any]
 #: Names that ``without`` may hold.
@@ -53,6 +54,7 @@ async def resolve(pair: Pair) -> Scope:
     unknown = sorted(set(settings.without) - set(OPTIONAL))
     if unknown:
         raise UsageError(f"--without: {unknown[0]!r} cannot be left out.", f"Possible are: {', '.join(OPTIONAL)}.")
+    check_accepted(settings.accept)
     known: list[Experiment] = []
     async for page in experiments(pair.source, "ALL"):
         known += page

@@ -20,6 +20,7 @@ from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.queries import Queries
 from bulkexim.ledger.schema import CLEAR, STAMP, TABLES, State
+from bulkexim.left_behind import LeftBehind
 from bulkexim.masking import shaped
 from bulkexim.tasks import together
 
@@ -132,13 +133,23 @@ class Journal(Queries):
         await self._update(kind, src_id, state=State.FILLED, bytes=moved, cause="", error="")
 
     async def sealed(
-        self, kind: str, src_id: SourceId, digest: str, *, written: str, moved: int, seconds: float, notes: Notes
+        self,
+        kind: str,
+        src_id: SourceId,
+        digest: str,
+        *,
+        written: str,
+        moved: int,
+        seconds: float,
+        notes: Notes,
+        left: Iterable[LeftBehind] = (),
     ) -> None:
-        """Note that the object is complete, and what of it could not be carried."""
-        forget = ("delete from notes where kind = ? and src_id = ?", (kind, src_id))
+        """Note that the object is complete, what of it is kept in another form, and what stays behind."""
+        forget = [(sql, (kind, src_id)) for sql in (_FORGET_NOTES, _FORGET_LEFT)]
         keep = [(_NOTE, (kind, src_id, what, detail)) for what, detail in notes]
+        keep += [(_LEFT, (kind, src_id, cause, detail)) for cause, detail in left]
         fields = {"state": State.SEALED, "digest": digest, "written": written, "bytes": moved, "seconds": seconds}
-        await self._write([forget, *keep, _updating(kind, src_id, fields | {"cause": "", "error": ""})])
+        await self._write([*forget, *keep, _updating(kind, src_id, fields | {"cause": "", "error": ""})])
 
     async def failed(self, kind: str, src_id: SourceId, cause: str, error: str) -> None:
         """Note why an object could not be moved this time; its state says how far it came."""
@@ -237,6 +248,9 @@ Notes = Iterable[tuple[str, str]]
 _SET = "insert into setup (key, value) values (?, ?) on conflict do nothing"
 _FORGET_FILES = "delete from files where kind = ? and src_id = ?"
 _KEEP_FILE = "insert into files values (?, ?, ?, ?, ?)"
+_FORGET_NOTES = "delete from notes where kind = ? and src_id = ?"
+_FORGET_LEFT = "delete from left_behind where kind = ? and src_id = ?"
+_LEFT = "insert into left_behind values (?, ?, ?, ?) on conflict do nothing"
 _NOTE = "insert into notes (kind, src_id, what, detail) values (?, ?, ?, ?) on conflict do nothing"
 
 

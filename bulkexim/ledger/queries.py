@@ -15,6 +15,7 @@ from bulkexim.errors import UsageError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.schema import CLEAR, COLUMNS, Row, State
+from bulkexim.left_behind import Cause, LeftBehind
 
 #: SQLite takes 32,766 values in one statement; a page of objects stays far below.
 _CHUNK = 5000
@@ -104,14 +105,17 @@ class Queries:
 
     def _rows(self, kind: str, ids: list[SourceId]) -> dict[SourceId, Row]:
         found = {}
+        sql = f"select {', '.join(COLUMNS)} from objects where kind = ? and src_id in ({{}})"  # noqa: S608 - our names
+        for values in self._of(sql, ids, kind):
+            row = msgspec.convert(dict(zip(COLUMNS, values, strict=True)), Row)
+            found[row.src_id] = row
+        return found
+
+    def _of(self, sql: str, ids: Sequence[str], *before: object) -> Iterator[Any]:
+        """Yield the rows of a question about some ids, which take the place of ``{}``."""
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
-            marks = ", ".join("?" * len(chunk))
-            sql = f"select {', '.join(COLUMNS)} from objects where kind = ? and src_id in ({marks})"  # noqa: S608
-            for values in self._ask(sql, (kind, *chunk)):
-                row = msgspec.convert(dict(zip(COLUMNS, values, strict=True)), Row)
-                found[row.src_id] = row
-        return found
+            yield from self._ask(sql.format(", ".join("?" * len(chunk))), (*before, *chunk))
 
     async def links(self, runs: Iterable[SourceId]) -> dict[SourceId, list[Link]]:
         """Return the metric points of ``runs`` that belong to logged models."""
@@ -119,13 +123,9 @@ class Queries:
 
     def _links(self, runs: list[SourceId]) -> dict[SourceId, list[Link]]:
         found: dict[SourceId, list[Link]] = {}
-        for start in range(0, len(runs), _CHUNK):
-            chunk = runs[start : start + _CHUNK]
-            marks = ", ".join("?" * len(chunk))
-            sql = f"select * from metric_links where run_id in ({marks})"  # noqa: S608 - question marks only
-            for values in self._ask(sql, chunk):
-                link = Link(*values)
-                found.setdefault(link.run_id, []).append(link)
+        for values in self._of("select * from metric_links where run_id in ({})", runs):
+            link = Link(*values)
+            found.setdefault(link.run_id, []).append(link)
         return found
 
     def known(self, kind: str) -> bool:
@@ -158,6 +158,17 @@ class Queries:
     def notes(self) -> Iterator[Note]:
         """Yield what could not be carried of objects that arrived."""
         return (Note(*values) for values in self._ask("select * from notes order by kind, src_id, what"))
+
+    async def left_behind(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, list[LeftBehind]]:
+        """Return what stayed behind of the objects ``ids`` when they were last moved."""
+        return await to_thread.run_sync(self._left_behind, kind, list(ids), limiter=self._one_at_a_time)
+
+    def _left_behind(self, kind: str, ids: list[SourceId]) -> dict[SourceId, list[LeftBehind]]:
+        found: dict[SourceId, list[LeftBehind]] = {}
+        sql = "select src_id, cause, detail from left_behind where kind = ? and src_id in ({})"
+        for src_id, cause, detail in self._of(sql, ids, kind):
+            found.setdefault(src_id, []).append(LeftBehind(Cause(cause), detail))
+        return {src_id: sorted(left) for src_id, left in found.items()}
 
     async def noted(self, kind: str, what: str) -> set[SourceId]:
         """Return the objects of ``kind`` with a note of that sort."""

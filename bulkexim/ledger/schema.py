@@ -65,6 +65,10 @@ create table if not exists notes (
     kind text not null, src_id text not null, what text not null, detail text not null,
     primary key (kind, src_id, what, detail)
 );
+create table if not exists left_behind (
+    kind text not null, src_id text not null, cause text not null, detail text not null,
+    primary key (kind, src_id, cause, detail)
+);
 create table if not exists metric_links (
     run_id text not null, key text not null, timestamp bigint not null, step bigint not null,
     model_id text not null, value double precision not null, dataset_name text not null, dataset_digest text not null,

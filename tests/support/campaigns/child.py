@@ -19,6 +19,7 @@ import anyio
 from bulkexim import Endpoint, Report, Settings, migrate
 from bulkexim.engine.sweep import Swept, sweep
 from bulkexim.errors import BulkeximError
+from bulkexim.left_behind import UNSUPPORTED_KINDS
 
 
 def main() -> None:
@@ -71,7 +72,8 @@ async def _sweep(order: dict[str, Any]) -> Swept:
 
 def _asked(order: dict[str, Any]) -> tuple[str, Endpoint, Settings]:
     destination = Endpoint(uri=order["destination"], workspace=order["workspace"], concurrency=order["concurrency"])
-    settings = Settings(work_dir=Path(order["work_dir"]), include_deleted=order["include_deleted"], **order["settings"])
+    fixed = {"include_deleted": order["include_deleted"], "accept": UNSUPPORTED_KINDS}
+    settings = Settings(work_dir=Path(order["work_dir"]), **fixed, **order["settings"])
     return order["source"], destination, settings
 
 
