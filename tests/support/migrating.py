@@ -87,5 +87,5 @@ def _end(end: End) -> Endpoint | str:
 
 def _settings(work_dir: Path, chosen: dict[str, Any]) -> Settings:
     # Most tenants of the tests hold traces and other kinds that are not moved yet.
-    usual = {"settle_seconds": 0.5, "accept": UNSUPPORTED_KINDS}
+    usual: dict[str, Any] = {"settle_seconds": 0.5, "accept": UNSUPPORTED_KINDS}
     return Settings(work_dir=work_dir, **(usual | chosen))
