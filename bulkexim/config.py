@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
+
+from bulkexim.errors import UsageError
+from bulkexim.expected import checked, shown
+from bulkexim.left_behind import check_accepted
 
 #: Requests at once, and a second; beyond these a number is a slip, and one that waits for days as well.
 MOST_AT_ONCE, MOST_A_SECOND, LEAST_A_SECOND = 10_000, 1_000_000, 0.001
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)]
 Rate = Annotated[float, msgspec.Meta(ge=LEAST_A_SECOND, le=MOST_A_SECOND)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+#: Milliseconds since the epoch (UTC).
+Moment = Annotated[int, msgspec.Meta(ge=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+#: Selects every object of a kind. One that is itself called so is selected by a glob (``[a]ll``) or by its id.
+ALL = "all"
+#: Names, ids or globs; ``None`` where nothing was said of a kind, which is not the same as all of it.
+Selection = tuple[Text, ...] | Literal["all"] | None
+#: Kinds that can be left out.
+OPTIONAL = ("logged_model", "registered_model")
 
 
 class Level(StrEnum):
@@ -22,9 +37,22 @@ class Level(StrEnum):
     CONTENT = "content"
     FULL = "full"
 
+    @classmethod
+    def of(cls, name: str) -> Level:
+        """Return the level of that name.
+
+        :raises UsageError: there is none
+        """
+        if name not in list(cls):
+            raise UsageError(f"There is no level {shown(name)}.", f"Possible are: {', '.join(cls)}.")
+        return cls(name)
+
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One end of a migration, with the login for it. Secrets never show in ``repr``."""
+    """One end of a migration, with the login for it. Secrets never show in ``repr``.
+
+    :raises UsageError: a value has another type than that of its field, or is out of bounds
+    """
 
     uri: str
     workspace: str | None = None
@@ -42,6 +70,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     concurrency: Positive | None = None
     rps: Rate | None = None
 
+    def __post_init__(self) -> None:
+        """Check every value."""
+        checked(self)
+        if not self.uri:
+            raise UsageError("The address of a server is empty.", "Give one such as http://host:5000.")
+
     @property
     def folder(self) -> Path | None:
         """The folder of the server's artifact service."""
@@ -54,16 +88,19 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to move and how, apart from the two ends.
 
-    ``experiments`` and ``models`` hold names, ids or globs; ``None`` means: not chosen.
+    ``experiments`` and ``models`` hold names, ids or globs, or are ``"all"``. With neither of them everything is moved;
+    with ``experiments`` alone no model; with ``models`` alone what versions of them point to, and no other experiment.
     Times are in milliseconds since the epoch (UTC), start inclusive, end exclusive.
     ``without`` names kinds that are left out knowingly; ``accept`` says what may stay behind: causes of
-    `bulkexim.left_behind.Cause` and names of kinds that are not moved.
+    `bulkexim.left_behind.Cause` and names of kinds that are not moved. ``work_dir`` may be given as text.
+
+    :raises UsageError: a value has another type than that of its field, or makes no sense
     """
 
-    experiments: tuple[str, ...] | None = None
-    models: tuple[str, ...] | None = None
-    run_start_time: int | None = None
-    runs_until: int | None = None
+    experiments: Selection = None
+    models: Selection = None
+    run_start_time: Moment | None = None
+    runs_until: Moment | None = None
     include_deleted: bool = False
     artifacts: bool = True
     experiment_renames: Mapping[str, str] = {}
@@ -71,12 +108,63 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     without: tuple[str, ...] = ()
     accept: tuple[str, ...] = ()
     work_dir: Path = Path(".bulkexim")
-    source_id: str | None = None
+    source_id: Text | None = None
     recheck: bool = False
     #: Begin with an empty ledger, and fill it from the markers at the destination.
     rebuild_ledger: bool = False
     #: Seconds after which a create that nobody saw arrive counts as never carried out.
-    settle_seconds: float = 30.0
+    settle_seconds: Seconds = 30.0
     #: Seconds that a server may take for a piece of its reply, and for which one that is not there is waited for.
-    reply_seconds: float = 120.0
-    patience_seconds: float = 600.0
+    reply_seconds: Seconds = 120.0
+    patience_seconds: Seconds = 600.0
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name in ("experiments", "models"):
+            msgspec.structs.force_setattr(self, name, _selection(name, getattr(self, name)))
+        checked(self)
+        for flag, renames in (("experiment", self.experiment_renames), ("model", self.model_renames)):
+            if not all(renames) or not all(renames.values()):
+                raise UsageError(f"{flag}_renames: a name is empty.", "Give an old and a new name in each line.")
+        for kind in self.without:
+            if kind not in OPTIONAL:
+                raise UsageError(
+                    f"--without: {shown(kind)} cannot be left out.", f"Possible are: {', '.join(OPTIONAL)}."
+                )
+        check_accepted(self.accept)
+        if self.models is not None and "registered_model" in self.without:
+            raise UsageError("--models and --without registered_model contradict each other.", "Leave one of them out.")
+        since, until = self.run_start_time, self.runs_until
+        if since is not None and until is not None and until <= since:
+            raise UsageError("runs-until is not after run-start-time, so no run fits.", "Give a later end.")
+
+    @property
+    def moves_experiments(self) -> bool:
+        """Whether experiments are moved for their own sake."""
+        return self.experiments is not None or self.models is None
+
+    @property
+    def moves_models(self) -> bool:
+        """Whether registered models are moved."""
+        return (self.models is not None or self.experiments is None) and "registered_model" not in self.without
+
+
+def _selection(name: str, given: Any) -> Any:
+    """Return what was given as a selection, with the word for everything in one form."""
+    if isinstance(given, str) and given != ALL:
+        raise UsageError(
+            f'{name}: expected "{ALL}" or a list of names, ids and globs, got the text {shown(given)}.',
+            f"Give ({shown(given)},).",
+        )
+    if given is None or given == ALL or not isinstance(given, tuple | list | set | frozenset):
+        return given
+    if not any(given):
+        raise UsageError(f"{name}: an empty list names nothing.", f'Give names, ids or globs, or "{ALL}".')
+    if set(given) == {ALL}:
+        return ALL
+    if ALL in given:
+        raise UsageError(
+            f'{name}: "{ALL}" stands for every one of them, and other names stand beside it.',
+            "Give it alone; for one that is itself called so, give [a]ll.",
+        )
+    return given

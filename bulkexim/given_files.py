@@ -11,7 +11,7 @@ _LISTS = "Give names, ids, globs or a .txt file with one a line."
 
 
 def listing(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
-    """Return names from a list, a comma-separated text or a .txt file of one name a line; ``all`` means no choice.
+    """Return names from a list, a comma-separated text or a .txt file of one name a line.
 
     :raises UsageError: there are none, or the file cannot be read
     """
@@ -25,7 +25,7 @@ def listing(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
     names = [name for name in given if name]
     if not names:
         raise UsageError(f"{value!r} names nothing.", _LISTS)
-    return None if names == ["all"] else tuple(names)
+    return tuple(names)
 
 
 def renames(path: str | None) -> dict[str, str]:

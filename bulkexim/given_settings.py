@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -15,6 +14,7 @@ import msgspec
 
 from bulkexim.config import Endpoint, Level, Positive, Rate, Settings
 from bulkexim.errors import UsageError
+from bulkexim.expected import in_words, is_plain
 from bulkexim.given_files import listing, renames
 
 ENV_PREFIX = "BULKEXIM_"
@@ -86,16 +86,6 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return "FileSettings(...)"
 
 
-#: What msgspec calls the types of a file, in words.
-_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "a text",
-    "array": "a list",
-    "object": "a table",
-    "time": "a time of day",
-}
 _KEYS = FileSettings.__struct_fields__
 
 
@@ -187,27 +177,15 @@ def _checked(origin: _Origin) -> dict[str, Any]:
         key = where.rstrip("`")
         raise UsageError(f"{origin.name}: {origin.called.get(key, key)}: {_in_words(expected)}.") from error
     for key in origin.values:
-        if not all(map(_is_plain, _texts(getattr(checked, fields[key])))):
+        if not is_plain(getattr(checked, fields[key])):
             called = origin.called.get(key, key)
             raise UsageError(f"{origin.name}: {called}: holds a NUL, or is not in UTF-8.", "Write it as plain text.")
     return {fields[key]: getattr(checked, fields[key]) for key in origin.values}
 
 
 def _in_words(expected: str) -> str:
-    """Return what msgspec expected, such as "Expected `int | null`, got `str`", without its type names."""
-    plain = expected.replace(" | null", "").replace("`", "").replace("Expected", "expected").replace(" | ", " or ")
-    plain = re.sub(r"Invalid enum value", f"expected one of {', '.join(Level)}, got", plain)
-    return re.sub(rf"\b({'|'.join(_WORDS)})\b", lambda found: _WORDS[found[0]], plain)
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    values = value if isinstance(value, tuple) else (value,)
-    return tuple(one for one in values if isinstance(one, str))
-
-
-def _is_plain(text: str) -> bool:
-    """Return whether a text can be sent and be part of a path; what a shell passes on need not be UTF-8."""
-    return not re.search("[\0\ud800-\udfff]", text)
+    # A level is the only value of a fixed choice.
+    return in_words(expected).replace("Invalid enum value", f"expected one of {', '.join(Level)}, got")
 
 
 def _kebab(key: str) -> str:
@@ -231,14 +209,11 @@ def settings(merged: FileSettings) -> Settings:
 
     :raises UsageError: a file or a time cannot be read
     """
-    since, until = _moment("run-start-time", merged.run_start_time), _moment("runs-until", merged.runs_until)
-    if since is not None and until is not None and until <= since:
-        raise UsageError("runs-until is not after run-start-time, so no run fits.", "Give a later end.")
     return Settings(
         experiments=listing(merged.experiments),
         models=listing(merged.models),
-        run_start_time=since,
-        runs_until=until,
+        run_start_time=_moment("run-start-time", merged.run_start_time),
+        runs_until=_moment("runs-until", merged.runs_until),
         include_deleted=bool(merged.include_deleted),
         artifacts=not merged.no_artifacts,
         experiment_renames=renames(merged.experiment_rename_file),

@@ -25,7 +25,18 @@ ROOMS = {
     "http": {"ground"},
     "ground": set(),
 }
-GROUND = {"ids", "errors", "config", "given_files", "given_settings", "left_behind", "logs", "masking", "tasks"}
+GROUND = {
+    "ids",
+    "errors",
+    "expected",
+    "config",
+    "given_files",
+    "given_settings",
+    "left_behind",
+    "logs",
+    "masking",
+    "tasks",
+}
 #: ``import bulkexim`` and ``python -m bulkexim``.
 DOOR = {"bulkexim", "__main__"}
 

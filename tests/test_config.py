@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bulkexim import given_settings as config
-from bulkexim.config import Endpoint, Settings
+from bulkexim.config import Endpoint, Selection, Settings
 from bulkexim.errors import UsageError
 from bulkexim.given_settings import FileSettings
 
@@ -82,13 +82,14 @@ def test_a_missing_file_and_a_missing_address_are_told(tmp_path: Path) -> None:
 def test_a_selection_is_a_list_a_text_or_a_file(tmp_path: Path) -> None:
     names = written(tmp_path, "one, with a comma\n\n two \n", "names.txt")
 
-    def chosen(value: object) -> tuple[str, ...] | None:
+    def chosen(value: object) -> Selection:
         return config.settings(config.load({"experiments": value}, None, {})).experiments
 
     assert chosen("a*, b") == ("a*", "b")
     assert chosen(("a, b", "c")) == ("a, b", "c")
     assert chosen(str(names)) == ("one, with a comma", "two")
-    assert chosen("all") is chosen(None) is None
+    assert chosen("all") == chosen(("all",)) == "all"
+    assert chosen(None) is None
     with pytest.raises(UsageError, match="names nothing"):
         chosen(" , ")
 

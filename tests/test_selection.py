@@ -1,6 +1,7 @@
 """What is selected arrives, and nothing else; new names reach everything that mentions the old ones."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,40 @@ def test_experiments_and_models_are_chosen_together(source: Builder, fresh_serve
     after = read(destination.url)
     assert _runs(after) == {"churn/b 0", "sales [eu] 0"}
     assert _models(after) == {"sales [eu]", "sales [eu] promoted"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "experiments", "models"),
+    [
+        ({"experiments": ("churn/b",), "models": "all"}, set(NIGHT), 2 * len(NIGHT)),
+        ({"experiments": "all"}, set(NIGHT), 0),
+        ({"models": "all"}, set(NIGHT), 2 * len(NIGHT)),
+    ],
+)
+def test_all_of_a_kind_is_not_the_same_as_nothing_said_of_it(
+    source: Builder,
+    fresh_server: StartServer,
+    tmp_path: Path,
+    selection: dict[str, Any],
+    experiments: set[str],
+    models: int,
+) -> None:
+    destination = fresh_server()
+    assert migrated(source.url, destination, tmp_path, **selection).exit_code == 0
+    after = read(destination.url)
+    assert (_names(after), len(_models(after))) == (experiments, models)
+    # Of a run to which no version points, only its own experiment can bring it.
+    assert ("churn/a 0" in _runs(after)) == (selection.get("experiments") == "all")
+
+
+def test_an_experiment_called_all_is_chosen_by_a_glob_or_its_id(fresh_server: StartServer, tmp_path: Path) -> None:
+    build = Builder(fresh_server().url, tmp_path)
+    build.experiment("all", "all")
+    build.experiment("other", "other")
+    for number, pattern in enumerate(("[a]ll", build.experiments["all"])):
+        destination = fresh_server()
+        assert migrated(build.url, destination, tmp_path / str(number), experiments=(pattern,)).exit_code == 0
+        assert _names(read(destination.url)) == {"all"}
 
 
 def test_runs_are_chosen_by_their_start_with_the_end_left_out(

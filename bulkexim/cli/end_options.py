@@ -57,8 +57,9 @@ def servers() -> Callable[[Decorated], Decorated]:
 def selection() -> Callable[[Decorated], Decorated]:
     """Return the options that say what is moved."""
     option = group("What is moved")
-    experiments = "Names, ids or globs, comma-separated; or a .txt file, one a line."
-    models = "Registered models: names or globs, comma-separated; or a .txt file."
+    names = "names, ids or globs, comma-separated; a .txt file, one a line; or 'all'."
+    experiments = f"Experiments: {names} Given alone, no model is moved."
+    models = f"Registered models: {names} Given alone, runs are moved only where a version points to them."
     since = "Only runs started then or later, such as 2026-01-31T12:00:00."
     deleted = "Deleted experiments and runs too; they arrive deleted."
     without = "Kinds to leave out, comma-separated or repeated."

@@ -62,7 +62,7 @@ async def verify_between(
     findings: Sequence[FindingListener] = (),
 ) -> Verification:
     """Compare two servers that are open already; see `verify`."""
-    started = time.monotonic()
+    started, level = time.monotonic(), Level.of(level)
     before = sent_so_far(src, dst)
     tally = Tally(level, *findings)
     async with blank() as ledger:

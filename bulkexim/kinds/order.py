@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from bulkexim.artifacts.copier import Copier
-from bulkexim.errors import FatalError, NotFound, UsageError
+from bulkexim.config import ALL, Settings
+from bulkexim.errors import FatalError, NotFound
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import FOR_A_VERSION, Kind
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments
@@ -24,24 +25,25 @@ from bulkexim.kinds.registered_model import RegisteredModelKind, registered_mode
 from bulkexim.kinds.run import RunKind
 from bulkexim.kinds.run_shells import RunShells
 from bulkexim.kinds.run_values import runs_by_id
-from bulkexim.kinds.scope import Pair, Unmatched, check_names, chosen
+from bulkexim.kinds.scope import Pair, Unmatched, check_names, chosen, unused
 from bulkexim.kinds.version_values import model_versions, target
 from bulkexim.ledger.schema import State
-from bulkexim.left_behind import check_accepted
 
 AnyKind = Kind[Any, Any]
-#: Names that ``without`` may hold.
-OPTIONAL = ("logged_model", "registered_model")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What was selected: experiments (all of the source are ``known``), and whether the registry is moved."""
+    """What was selected: experiments (all of the source are ``known``), and whether the registry is moved.
+
+    ``warnings`` are sentences on what of the selection fits nothing.
+    """
 
     known: Sequence[Experiment]
     selected: Sequence[Experiment]
     registry: bool
     logged_models: bool
+    warnings: Sequence[str] = ()
 
 
 async def resolve(pair: Pair) -> Scope:
@@ -50,46 +52,50 @@ async def resolve(pair: Pair) -> Scope:
     :raises UsageError: it names something that does not exist
     :raises FatalError: the destination cannot hold something that was selected
     """
-    settings = pair.settings
-    unknown = sorted(set(settings.without) - set(OPTIONAL))
-    if unknown:
-        raise UsageError(f"--without: {unknown[0]!r} cannot be left out.", f"Possible are: {', '.join(OPTIONAL)}.")
-    check_accepted(settings.accept)
-    known: list[Experiment] = []
-    async for page in experiments(pair.source, "ALL"):
-        known += page
-    tracking = settings.experiments is not None or settings.models is None
-    unmatched = Unmatched("--experiments", set(settings.experiments or ()))
+    known = [found async for page in experiments(pair.source, "ALL") for found in page]
+    selected, warnings = _experiments(pair.settings, known)
+    warnings += await _check_models(pair)
+    registry = pair.settings.moves_models
+    logged = await _moves_logged_models(pair, known if registry else selected)
+    return Scope(known, selected, registry, logged, warnings)
+
+
+def _experiments(settings: Settings, known: Sequence[Experiment]) -> tuple[list[Experiment], list[str]]:
+    """Return the selected experiments, and warnings."""
+    unmatched = Unmatched("--experiments", settings.experiments)
     for found in known:
-        unmatched.seen(found.name, found.experiment_id)
-    unmatched.check()
+        moved = settings.include_deleted or not found.deleted
+        unmatched.seen(found.name, found.experiment_id, moved=moved)
+    warnings = unmatched.check("is deleted there and stays behind: --include-deleted moves it too.")
     selected = [
         found
         for found in known
-        if tracking
+        if settings.moves_experiments
         and (settings.include_deleted or not found.deleted)
         and chosen(settings.experiments, found.name, found.experiment_id)
     ]
-    check_names("--experiment-rename-file", settings.experiment_renames, (found.name for found in selected))
-    registry = (
-        settings.models is not None or settings.experiments is None
-    ) and "registered_model" not in settings.without
-    if registry:
-        await _check_models(pair)
-    return Scope(known, selected, registry, await _moves_logged_models(pair, known if registry else selected))
+    flag, renames = "--experiment-rename-file", settings.experiment_renames
+    check_names(flag, renames, (found.name for found in selected))
+    # A version may still bring an experiment that nobody selected.
+    possible = known if settings.moves_models else selected
+    return selected, warnings + unused(flag, renames, (found.name for found in possible))
 
 
-async def _check_models(pair: Pair) -> None:
-    settings = pair.settings
-    unmatched = Unmatched("--models", set(settings.models or ()))
-    if not (unmatched.patterns or settings.model_renames):
-        return
+async def _check_models(pair: Pair) -> list[str]:
+    """Return warnings on the selection of models."""
+    settings, flag = pair.settings, "--model-rename-file"
+    if not settings.moves_models:
+        return unused(flag, settings.model_renames, ())
+    if settings.models in (None, ALL) and not settings.model_renames:
+        return []
+    unmatched = Unmatched("--models", settings.models)
     names = [model.name async for page in registered_models(pair.source) for model in page]
     for name in names:
         unmatched.seen(name)
-    unmatched.check()
-    moved = (name for name in names if chosen(settings.models, name))
-    check_names("--model-rename-file", settings.model_renames, moved)
+    warnings = unmatched.check()
+    moved = [name for name in names if chosen(settings.models, name)]
+    check_names(flag, settings.model_renames, moved)
+    return warnings + unused(flag, settings.model_renames, moved)
 
 
 async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:

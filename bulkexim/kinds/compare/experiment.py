@@ -44,9 +44,7 @@ class ExperimentComparison(Comparison[Experiment, Experiment]):
 
     def selects(self, found: Present) -> bool:
         settings = self.pair.settings
-        if settings.experiments is None and settings.models is not None:
-            return False
-        return chosen(settings.experiments, found.name, found.src_id or "")
+        return settings.moves_experiments and chosen(settings.experiments, found.name, found.src_id or "")
 
     async def by_name(self, draft: Draft[Experiment]) -> Present | None:
         try:
