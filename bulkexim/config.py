@@ -139,6 +139,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise UsageError("runs-until is not after run-start-time, so no run fits.", "Give a later end.")
 
     @property
+    def everything(self) -> bool:
+        """Whether the selection leaves nothing out."""
+        return self.experiments == self.models and self.experiments in (None, ALL)
+
+    @property
     def moves_experiments(self) -> bool:
         """Whether experiments are moved for their own sake."""
         return self.experiments is not None or self.models is None

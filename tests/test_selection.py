@@ -7,7 +7,7 @@ import pytest
 
 from bulkexim.errors import UsageError
 from tests.conftest import StartServer
-from tests.support.migrating import migrated, moved
+from tests.support.migrating import migrated, moved, planned
 from tests.support.oracle import Snapshot, compare, read
 from tests.support.servers import Servers
 from tests.support.tenant.builder import START, Builder
@@ -231,3 +231,39 @@ def test_new_names_reach_experiments_models_and_promotions(
     assert after.versions["churn-a promoted", 1].source == "models:/leaver/1"
     assert after.versions["turnover [eu] promoted", 1].source == "models:/turnover [eu]/1"
     assert moved(migrated(source.url, destination, tmp_path, **renames)) == 0
+
+
+def test_what_of_a_selection_fits_nothing_is_told_and_the_rest_moves(
+    source: Builder, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    destination = fresh_server()
+    selection = {
+        "experiments": ("churn/b", "chrun*", "empt?"),
+        "models": ("churn-b", "frod*"),
+        "experiment_renames": {"churn/b": "new", "churn/B": "lost", "chrun*": "churn*"},
+        "model_renames": {"churn-c": "c", "churn-*": "left-*"},
+    }
+    expected = {
+        "--experiments: nothing at the source fits 'chrun*'.",
+        "--experiments: what fits 'empt?' is deleted there and stays behind: --include-deleted moves it too.",
+        "--models: nothing at the source fits 'frod*'.",
+        "--experiment-rename-file: nothing that is moved is called 'churn/B', so no name is changed there.",
+        "--experiment-rename-file: nothing that is moved is called 'chrun*', so no name is changed there.",
+        "--model-rename-file: nothing that is moved is called 'churn-c', so no name is changed there.",
+    }
+    assert set(planned(source.url, destination, tmp_path, **selection).warnings) == expected
+    report = migrated(source.url, destination, tmp_path, **selection)
+    assert (set(report.warnings), report.exit_code) == (expected, 0)
+    after = read(destination.url)
+    assert (_names(after), _models(after)) == ({"new"}, {"left-b"})
+
+
+def test_new_names_for_what_is_not_selected_at_all_are_told(
+    source: Builder, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    renames = {"experiment_renames": {"churn/a": "leaving"}, "model_renames": {"churn-a": "leaver"}}
+    plan = planned(source.url, fresh_server(), tmp_path, experiments=("churn/b",), **renames)
+    assert [warning.partition(":")[0] for warning in plan.warnings] == [
+        "--experiment-rename-file",
+        "--model-rename-file",
+    ]

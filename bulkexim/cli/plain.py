@@ -9,7 +9,7 @@ from rich.filesize import decimal
 
 from bulkexim.cli.phases import Clock, Pace, Phase, Phases, Traffic, clock_text
 from bulkexim.ends.server import Server
-from bulkexim.engine.events import Event, Listener, Looking, PhaseEnded, PhaseStarted, Warned
+from bulkexim.engine.events import Event, Listener, Looking, PhaseEnded, PhaseStarted
 
 #: Seconds between two lines while a phase is at work; rates are taken over three of them.
 EVERY = 10.0
@@ -30,8 +30,6 @@ def plain(servers: Sequence[Server], say: Callable[[str], None], clock: Clock = 
         match event:
             case PhaseStarted(kind=kind) | Looking(kind=kind) if first:
                 line(now, f"{kind}: started")
-            case Warned(text=text):
-                line(now, f"warning: {text}")
             case PhaseEnded(kind=kind):
                 phase = phases.known[kind]
                 # What holds other objects is done with after them, and a later pass may find nothing more.

@@ -21,8 +21,9 @@ from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.plain import plain
 from bulkexim.cli.progress import live
+from bulkexim.cli.visible import visible_lines
 from bulkexim.config import Endpoint, Level, Settings
-from bulkexim.engine.events import Listener
+from bulkexim.engine.events import Event, Listener, Warned
 from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.migration import Ends, ends, migrate_between
 from bulkexim.engine.plan import Plan, plan
@@ -89,6 +90,8 @@ def migrate(
     merged, job = asked(failures, flags, config_path)
     if merged.dry_run:
         planned = masked(anyio.run(_plan, job), failures.mask)
+        for warning in planned.warnings:
+            warning_on(stderr())(Warned(warning))
         print_json(planned) if as_json else table.show_plan(planned)
         return 0
     log_path = logs.path_in(job.settings.work_dir)
@@ -167,14 +170,25 @@ async def compared(
 
 @contextmanager
 def view(progress: str, servers: Ends, console: Console) -> Iterator[list[Listener]]:
-    """Yield the listeners that show the progress on ``console``."""
+    """Yield the listeners that show the progress on ``console``, and in any case warnings."""
+    warn = warning_on(console)
     if progress == "auto":
         progress = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
     if progress == "live":
         with live(servers, console) as listener:
-            yield [listener]
+            yield [warn, listener]
     else:
-        yield [plain(servers, saying(console))] if progress == "plain" else []
+        yield [warn, plain(servers, saying(console))] if progress == "plain" else [warn]
+
+
+def warning_on(console: Console) -> Listener:
+    """Return a listener that says warnings as they come."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            saying(console)(f"bulkexim: warning: {visible_lines(event.text)}")
+
+    return listen
 
 
 def stderr() -> Console:

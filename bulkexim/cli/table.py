@@ -60,9 +60,8 @@ def say(console: Console, text: str = "") -> None:
 def show(report: Report, work_dir: Path, log_path: Path) -> None:
     """Print what a run did, what went wrong, and what to do next."""
     console = printer()
-    for warning in report.warnings:
-        say(console, f"Warning: {warning}")
     show_kinds(console, report)
+    _show_warnings(console, report.warnings)
     requests = ", ".join(f"{number:,} to the {name}" for name, number in report.requests.items())
     say(console, f"Requests: {requests}.")
     say(console, f"Log: {log_path}")
@@ -91,6 +90,15 @@ def show_repair(report: Report) -> None:
     say(console)
     say(console, "Moved again, because the comparison found it missing or differing:")
     show_kinds(console, report)
+
+
+def _show_warnings(console: Console, warnings: Sequence[str]) -> None:
+    if not warnings:
+        return
+    say(console, "Warnings:")
+    for warning in warnings:
+        say(console, f"  {warning}")
+    say(console)
 
 
 def _show_failures(console: Console, report: Report) -> None:
@@ -194,6 +202,7 @@ def show_plan(plan: Plan) -> None:
     sums = [sum(getattr(kind, name) for kind in plan.kinds) for name in names]
     total = ("in all", *sums, size(sum(kind.bytes for kind in plan.kinds)), plan.src_requests, plan.dst_requests)
     console.print(grid(headings, rows, total))
+    _show_warnings(console, plan.warnings)
     show_remarks(console, plan.remarks)
     show_left_behind(console, plan.left_behind, plan.uncarried)
     say(console, "Nothing was written. Next: the same command without --dry-run.")

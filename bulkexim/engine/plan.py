@@ -56,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     uncarried: tuple[UnsupportedKind, ...]
     left_behind: tuple[BehindForCause, ...]
     remarks: tuple[Remarked, ...]
+    warnings: tuple[str, ...]
     src_requests: int
     dst_requests: int
 
@@ -119,6 +120,7 @@ class _Planning:
             uncarried=tuple(uncarried),
             left_behind=self._behind.by_cause(),
             remarks=remarked(self._notes),
+            warnings=tuple(scope.warnings),
             src_requests=round(whole.src_requests) + sent["source"] - self._extra,
             dst_requests=round(whole.dst_requests) + sent["destination"],
         )

@@ -12,7 +12,7 @@ from collections import Counter
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Skipped, StaysBehind, Uncarried
+from bulkexim.engine.events import Events, Skipped, StaysBehind, Uncarried, Warned
 from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
 from bulkexim.errors import BulkeximError
@@ -31,6 +31,8 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     :raises TemporaryTrouble: a server or the disk failed for too long; the same command goes on from there
     """
     scope = await resolve(pair)
+    for warning in scope.warnings:
+        events.emit(Warned(warning))
     apply = Apply(pair, events)
     done: list[Pass] = []
     listed: Counter[str] = Counter()

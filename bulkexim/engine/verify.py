@@ -12,7 +12,7 @@ from typing import Any
 
 from bulkexim.config import Endpoint, Level, Settings
 from bulkexim.ends.server import Server
-from bulkexim.engine.events import Events, Finished, Found, Listener, Outcome, PhaseEnded, PhaseStarted
+from bulkexim.engine.events import Events, Finished, Found, Listener, Outcome, PhaseEnded, PhaseStarted, Warned
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far
 from bulkexim.engine.pairing import AnyComparison, Pairing
 from bulkexim.engine.verification import Finding, FindingListener, Tally, Verdict, Verification
@@ -85,6 +85,8 @@ class _Verifying:
     async def _compare(self, files: Files) -> None:
         pair = self._pair
         scope = await resolve(pair)
+        for warning in scope.warnings:
+            self._events.emit(Warned(warning))
         way = copier(pair.source, pair.destination, pair.settings)
         async for kinds in passes(pair, way, scope, self._pairing.met):
             # A pass that only prepares the next one brings nothing of its own.

@@ -86,7 +86,7 @@ class UnsupportedKinds:
             yield "evaluation_dataset", self._datasets()
             yield "scorer", self._scorers()
             yield "issue", self._issues()
-        if self.settings.experiments is None and self.settings.models is None:
+        if self.settings.everything:
             yield "webhook", self._listed("/api/2.0/mlflow/webhooks", [("max_results", PAGE)])
             yield "gateway_endpoint", self._listed("/api/3.0/mlflow/gateway/endpoints/list", [])
             yield "mcp_server", self._listed("/api/3.0/mlflow/mcp-servers", [("max_results", PAGE)])
