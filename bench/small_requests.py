@@ -12,7 +12,7 @@ import time
 import httpx
 
 from bulkexim.cli.collector import collect_seldom
-from bulkexim.ends.server import Nothing
+from bulkexim.ends.capabilities import Nothing
 from bulkexim.http.client import Client
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.session import Session

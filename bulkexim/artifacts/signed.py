@@ -16,7 +16,8 @@ import msgspec
 
 from bulkexim.artifacts.place import Entry
 from bulkexim.artifacts.proxied import ROUTES, Proxied
-from bulkexim.ends.server import Nothing, Server, quoted
+from bulkexim.ends.capabilities import Nothing
+from bulkexim.ends.server import Server, quoted
 from bulkexim.errors import BadReply, BulkeximError, Lost, ObjectError, Refused, Unsure
 from bulkexim.http.retry import Repeat
 from bulkexim.http.storage import Storage

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import msgspec
 
-from bulkexim.ends.server import Nothing, Server
+from bulkexim.ends.capabilities import Nothing
+from bulkexim.ends.server import Server
 from bulkexim.errors import FatalError
 
 EXPERIMENT = "twelve versions"

@@ -1,41 +1,63 @@
-"""What a server can do, and how that is found out."""
+"""What a server can do, and how that is found out.
+
+Most servers tell their version. MLflow before 2.1 does not, nor does a gateway that lets only the API through: then the
+routes that a server has tell from which version on it is, and it is used as the oldest of those.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
 
 import msgspec
 
-from bulkexim.errors import CallError, FatalError
+from bulkexim.errors import CallError, FatalError, NoSuchEndpoint
 from bulkexim.http.client import Client
 
 Version = tuple[int, int]
 
 #: Characters of a version that sentences repeat.
 VERSION_SHOWN = 40
+#: Runs of which ``get-history-bulk`` brings the histories in one call, since 2.11 and before.
+BULK_RUNS, OLD_BULK_RUNS = 100, 20
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """A reply of which nothing is needed."""
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
-    """``GET /api/3.0/mlflow/server-info`` (MLflow 3.10 and later)."""
+    """``GET /api/3.0/mlflow/server-info`` (MLflow 3.10 and later); the downloads are told since 3.15."""
 
     store_type: str | None = None
     workspaces_enabled: bool = False
     multipart_uploads_enabled: bool = False
-    multipart_downloads_enabled: bool = False
+    multipart_downloads_enabled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a server can do, by its version (the first MLflow that has each part was read from released packages)."""
+    """What a server can do, by its version (the first MLflow that has each part was read from released packages).
+
+    ``text`` is the version in words. Where ``guessed``, the server did not tell it, and ``version`` is the oldest one
+    that it can be.
+    """
 
     version: Version
     text: str
+    guessed: bool = False
     file_store: bool = False
     workspaces: bool = False
     #: It signs addresses of its storage, to write there in parts and to read there.
     signs_uploads: bool = False
     signs_downloads: bool = False
+
+    @property
+    def described(self) -> str:
+        """What is known of the version, as a sentence can say it."""
+        return f"MLflow {self.text}{', as its routes tell, for it does not say' if self.guessed else ''}"
 
     @property
     def logged_models(self) -> bool:
@@ -53,9 +75,11 @@ class Capabilities:
         return self.version >= (3, 1) and not self.file_store
 
     @property
-    def bulk_history(self) -> bool:
-        """Whether one call brings the histories of a hundred runs (of twenty, before)."""
-        return self.version >= (2, 22) and not self.file_store
+    def bulk_runs(self) -> int:
+        """Of how many runs one call brings the histories (of a file store, one call for each costs no more)."""
+        if self.file_store or self.version < (2, 2):
+            return 1
+        return BULK_RUNS if self.version >= (2, 11) else OLD_BULK_RUNS
 
     @property
     def removes_experiment_tags(self) -> bool:
@@ -83,46 +107,98 @@ class Capabilities:
         return self.version >= (3, 3)
 
 
+class _Sign(NamedTuple):
+    """A route that came with a version, and the versions from there to the next sign, in words."""
+
+    version: Version
+    text: str
+    route: str
+
+
+#: Newest first. A GET changes nothing: most of these routes take only POST, so it is declined (405) where they exist.
+_SIGNS = (
+    _Sign((3, 7), "3.7 to 3.9", "api/3.0/mlflow/datasets/none/add-experiments"),
+    _Sign((3, 4), "3.4 to 3.6", "api/3.0/mlflow/scorers/register"),
+    _Sign((3, 2), "3.2 or 3.3", "api/2.0/mlflow/experiments/delete-experiment-tag"),
+    _Sign((3, 0), "3.0 or 3.1", "api/2.0/mlflow/runs/outputs"),
+    _Sign((2, 14), "2.14 to 2.22", "api/2.0/mlflow/traces/delete-traces"),
+    _Sign((2, 3), "2.3 to 2.13", "api/2.0/mlflow/registered-models/alias"),
+)
+_OLDEST = _Sign((1, 28), "2.2 or older", "")
+_NEWEST = _Sign((3, 15), "3.15 or newer", "")
+_NUMBER = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+
+
 async def detected(client: Client) -> Capabilities:
     """Ask a server what it can do.
 
-    :raises CallError: it declines, or keeps failing
-    :raises FatalError: it does not say which version it has
+    :raises CallError: it keeps failing
+    :raises FatalError: it refuses the login
     """
-    text, info = await _version(client), await _info(client)
+    text = await _told_version(client)
+    info = await _info(client)
+    known = info or ServerInfo()
+    sign = await _sign(client, info) if text is None else None
     return Capabilities(
-        version=_parsed(text, client.name),
-        text=text[:VERSION_SHOWN],
-        file_store=info.store_type == "FileStore",
-        workspaces=info.workspaces_enabled,
-        signs_uploads=info.multipart_uploads_enabled,
-        signs_downloads=info.multipart_downloads_enabled,
+        version=sign.version if sign else _parsed(text or ""),
+        text=sign.text if sign else (text or "")[:VERSION_SHOWN],
+        guessed=sign is not None,
+        file_store=known.store_type == "FileStore",
+        workspaces=known.workspaces_enabled,
+        signs_uploads=known.multipart_uploads_enabled,
+        signs_downloads=bool(known.multipart_downloads_enabled),
     )
 
 
-async def _version(client: Client) -> str:
+async def _told_version(client: Client) -> str | None:
+    """Return what the server says of its version, or ``None``: it does not, or something before it answers instead."""
     request = client.http.build_request("GET", "version")
 
     async def send() -> str:
         response = await client.exchange(request)
         return response.text.strip()
 
-    return await client.insist(send, f"{client.name} GET version")
+    try:
+        text = await client.insist(send, f"{client.name} GET version")
+    except CallError as error:
+        if not error.definite:
+            raise
+        return None
+    except FatalError:
+        return None  # Redirected or refused, as a page would be: whether the login is right, the API says.
+    return text if _NUMBER.match(text) else None
 
 
-async def _info(client: Client) -> ServerInfo:
+async def _info(client: Client) -> ServerInfo | None:
     try:
         return await client.call("GET", "api/3.0/mlflow/server-info", ServerInfo)
     except CallError as error:
         if error.definite:
-            return ServerInfo()
+            return None
         raise
 
 
-def _parsed(text: str, name: str) -> Version:
-    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", text)
-    if found is None:
-        raise FatalError(
-            f"The {name} does not say which MLflow it is (its /version is not a number).", "Check the address."
-        )
-    return int(found[1]), int(found[2])
+async def _sign(client: Client, info: ServerInfo | None) -> _Sign:
+    """Return the newest sign that a server gives."""
+    if info is not None:
+        return _Sign((3, 10), "3.10 or newer", "") if info.multipart_downloads_enabled is None else _NEWEST
+    for sign in _SIGNS:
+        if await _has(client, sign.route):
+            return sign
+    return _OLDEST
+
+
+async def _has(client: Client, route: str) -> bool:
+    try:
+        await client.call("GET", route, Nothing)
+    except NoSuchEndpoint as error:
+        return error.status == HTTPStatus.METHOD_NOT_ALLOWED
+    except CallError as error:
+        if not error.definite:
+            raise
+    return True
+
+
+def _parsed(text: str) -> Version:
+    found = _NUMBER.match(text)
+    return (int(found[1]), int(found[2])) if found else _OLDEST.version

@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
-import msgspec
 
 from bulkexim.config import Endpoint
-from bulkexim.ends.capabilities import Capabilities, detected
+from bulkexim.ends.capabilities import Capabilities, Nothing, detected
 from bulkexim.ends.pages import pages
 from bulkexim.errors import (
     BadReply,
@@ -44,10 +43,6 @@ API = "api/2.0/mlflow/"
 _ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 #: Seconds for which a server that has not answered yet is waited for at the start.
 FIRST_PATIENCE = Patience(seconds=8.0, longest_pause=1.0)
-
-
-class Nothing(msgspec.Struct, frozen=True):
-    """A reply of which nothing is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +180,9 @@ def _unprobed(
 async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
     name = server.client.name
     try:
+        # First what every MLflow answers: a refusal here is one of the login, or no MLflow is there.
+        await server.post("experiments/search", {"max_results": 1}, Nothing)
         capabilities = await detected(server.client)
-        experiments = {"max_results": 1}
-        await server.post("experiments/search", experiments, Nothing)
     except (NoSuchEndpoint, BadReply) as error:
         raise FatalError(
             f"What answers at {server.client.http.base_url} is not an MLflow tracking server.",

@@ -95,7 +95,8 @@ class Shared(NamedTuple):
 
 def shared(source: Server, latest: Latest) -> list[Shared]:
     """Return the bulk calls that bring most of the histories, as far as their last steps tell."""
-    if not source.capabilities.bulk_history or _expected(latest) > WINDOW_POINTS:
+    at_once = source.capabilities.bulk_runs
+    if at_once == 1 or _expected(latest) > WINDOW_POINTS:
         return []
     calls: list[Shared] = []
     open_calls: dict[str, Shared] = {}
@@ -105,12 +106,16 @@ def shared(source: Server, latest: Latest) -> list[Shared]:
             if abs(last.step) >= LONG:
                 continue
             points[last.key] += abs(last.step) + 1
-            if last.key not in open_calls or points[last.key] >= BULK_POINTS:
+            if last.key not in open_calls or points[last.key] >= BULK_POINTS or _full(open_calls[last.key], at_once):
                 points[last.key] = abs(last.step) + 1
                 open_calls[last.key] = Shared(last.key, [])
                 calls.append(open_calls[last.key])
             open_calls[last.key].runs.append(run_id)
     return [call for call in calls if len(call.runs) > 1]
+
+
+def _full(call: Shared, at_once: int) -> bool:
+    return len(call.runs) >= at_once
 
 
 async def histories(source: Server, latest: Latest) -> Histories:

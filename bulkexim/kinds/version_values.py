@@ -53,13 +53,17 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 async def model_versions(server: Server, query: str = "") -> AsyncIterator[Sequence[ModelVersion]]:
-    """Yield versions by model and number; those of prompts are left out by the server."""
+    """Yield versions by model and number; those of prompts are left out by the server.
+
+    MLflow before 2.2 gives all of them at once, the last changed first, whatever it was asked for; so each page is put
+    in order here. A later server goes from page to page in the order of numbers, and that stays.
+    """
     params: list[tuple[str, str | int]] = [("max_results", PAGE), ("order_by", "name ASC")]
     params += [("order_by", "version_number ASC")]
     if query:
         params.append(("filter", query))
     async for found in server.list("model-versions/search", params, _Page, lambda reply: reply.next_page_token):
-        yield found.model_versions
+        yield sorted(found.model_versions, key=lambda version: (version.name, version.number))
 
 
 async def versions_of(server: Server, name: str) -> list[ModelVersion]:

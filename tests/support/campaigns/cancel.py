@@ -7,7 +7,8 @@ from random import Random
 import anyio
 
 from bulkexim.config import Endpoint
-from bulkexim.ends.server import API, Nothing, Server, connected
+from bulkexim.ends.capabilities import Nothing
+from bulkexim.ends.server import API, Server, connected
 from bulkexim.errors import BulkeximError
 from bulkexim.http.transport import AiohttpTransport
 from bulkexim.tasks import together
