@@ -63,7 +63,9 @@ def read(url: str, *, artifacts: bool = True) -> Snapshot:
         models = {model.model_id: model for model in _logged_models(client, ids)}
         deleted = frozenset(_linked_models(runs.values()) - set(models))
         models |= each(deleted, lambda it: client._tracking_client.store.get_logged_model(it, allow_deleted=True))
-        registered = {m.name: m for m in _pages(lambda t: client.search_registered_models(page_token=t))}
+        # The client asks for what is no prompt, which an MLflow without prompts takes for a tag that nothing has.
+        store = client._get_registry_client().store  # type: ignore[no-untyped-call]
+        registered = {m.name: m for m in _pages(lambda t: store.search_registered_models(page_token=t))}
         versions = {
             (version.name, int(version.version)): version
             for version in _pages(lambda t: client.search_model_versions(max_results=1000, page_token=t))
