@@ -5,6 +5,8 @@ An id of the source and an id of the destination are different types, so that th
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NewType
 
@@ -19,6 +21,10 @@ MARKER_TAG = PREFIX + "marker"
 SWEPT_TAG = PREFIX + "swept"
 #: Tag with the digest of what was written; a later run compares it with what should be there.
 DIGEST_TAG = PREFIX + "digest"
+#: Begins every digest of content; those of earlier releases, which depended on the order of rows, begin with none.
+DIGEST_FORM = "2:"
+#: Where tags go that an earlier migration wrote about an object: see `carried_keys`.
+ORIGIN = PREFIX + "origin."
 
 
 def marker(source: str, kind: str, source_id: str) -> str:
@@ -33,3 +39,22 @@ def marker(source: str, kind: str, source_id: str) -> str:
 def digest(data: bytes) -> str:
     """Return the 32 hex digits that stand for the content ``data``."""
     return blake2b(data, digest_size=16).hexdigest()
+
+
+def carried_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Return under which key each tag of a source object stands at the destination; tags of users keep their own.
+
+    What an earlier migration wrote about the object (``bulkexim.source.run_id``, ``bulkexim.long.tag.0.notes``, its
+    marker) is content of the tenant by now and moves to ``bulkexim.origin.<n>.`` (``bulkexim.origin.1.source.run_id``),
+    out of the way of what this migration writes. ``n`` counts the migrations behind the object: a tag that stands
+    there already keeps its key, so 1 is always the server that the object came from first.
+    """
+    keys = set(keys)
+    hops = {int(found[1]) for key in keys if (found := _HOP.match(key))}
+    hop = f"{ORIGIN}{max(hops, default=0) + 1}."
+    return {
+        key: hop + key.removeprefix(PREFIX) if key.startswith(PREFIX) and not _HOP.match(key) else key for key in keys
+    }
+
+
+_HOP = re.compile(re.escape(ORIGIN) + r"([1-9][0-9]{0,5})\.", re.ASCII)

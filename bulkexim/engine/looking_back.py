@@ -81,4 +81,4 @@ def _change(draft: AnyDraft, row: Row | None) -> Change | None:
         return None  # It failed, and is told so; or what it waits for will never come.
     if draft.growing:
         return Change.GROWING
-    return None if row.state is State.SEALED and row.digest == draft.digest else Change.CHANGED
+    return None if row.state is State.SEALED and draft.is_content(row.digest) else Change.CHANGED

@@ -138,6 +138,9 @@ class Pass:
                 self._open[draft.id] = row or Row(kind=self.kind.name, src_id=draft.id), value
         if not self._quiet and not self.kind.container:
             await self._already(there)
+        # An earlier release had another form of digests.
+        same = ((draft, row) for draft, row in there if row.digest != draft.digest and draft.is_content(row.digest))
+        await self.pair.ledger.renewed(self.kind.name, {draft.id: draft.digest for draft, _ in same})
         await self.pair.ledger.planned(self.kind.name, {draft.id: draft.name for draft in missing})
         return missing
 
@@ -151,7 +154,7 @@ class Pass:
             return False
         if self._quiet:
             return row.dst_id is not None
-        return row.state is State.SEALED and row.digest == draft.digest and not row.error
+        return row.state is State.SEALED and draft.is_content(row.digest) and not row.error
 
     async def _move(self, parts: Sequence[Lane[Any]]) -> None:
         """Move the lanes of one window side by side, with one reading for all of them."""
@@ -195,7 +198,7 @@ class Pass:
         if filled is None:
             self._waiting.append(value)
         elif not self.kind.container and not self._quiet:
-            unchanged = row.state is State.SEALED and row.digest == draft.digest and draft.growing
+            unchanged = row.state is State.SEALED and draft.is_content(row.digest) and draft.growing
             await self._moved(draft, Outcome.ALREADY if unchanged else Outcome.MOVED, filled, started)
 
     async def _not_reached(self, draft: AnyDraft) -> None:
@@ -265,7 +268,7 @@ class Pass:
         self.events.emit(PhaseEnded(self.kind.name, time.monotonic() - started))
 
     async def _close_one(self, draft: AnyDraft, row: Row) -> None:
-        if row.state is State.SEALED and row.digest == draft.digest:
+        if row.state is State.SEALED and draft.is_content(row.digest):
             await self._already([(draft, row)])
             return
         started = time.monotonic()

@@ -170,7 +170,7 @@ class _Planning:
     def _is_there(self, draft: Draft[Any], row: Row | None) -> bool:
         if row is None or row.error or self._pair.settings.recheck:
             return False
-        return row.state is State.SEALED and row.digest == draft.digest
+        return row.state is State.SEALED and draft.is_content(row.digest)
 
     async def _estimate(self, kind: Kind[Any, Any], missing: Sequence[Draft[Any]], total: _Sum) -> None:
         for start in range(0, len(missing), kind.window):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from bulkexim.errors import ObjectError
-from bulkexim.ids import DestinationId, SourceId
+from bulkexim.ids import DIGEST_FORM, DestinationId, SourceId
 from bulkexim.ledger.schema import Row, State
 from bulkexim.left_behind import LeftBehind
 from bulkexim.masking import shaped
@@ -46,6 +46,7 @@ class Draft(Generic[P]):
     ``lane`` is the key of objects that must be moved one after the other. ``waits`` says that a reference points to
     an object which may still come. ``digest`` covers everything that would be written. ``growing`` says that the
     source may add to it in ways which the digest does not show. ``left`` is what of it will not be at the destination.
+    ``earlier`` makes the digest that an earlier release gave to the same content.
     """
 
     id: SourceId
@@ -59,6 +60,15 @@ class Draft(Generic[P]):
     remarks: tuple[Remark, ...] = ()
     written: str = ""
     left: tuple[LeftBehind, ...] = ()
+    earlier: Callable[[], str] | None = None
+
+    def is_content(self, digest: str) -> bool:
+        """Return whether ``digest``, noted when the object was sealed, stands for this content."""
+        if digest == self.digest:
+            return True
+        if not digest or digest.startswith(DIGEST_FORM) or self.earlier is None:
+            return False
+        return digest == self.earlier()
 
 
 class Placed(NamedTuple):

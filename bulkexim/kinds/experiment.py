@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -16,6 +17,7 @@ from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
     content_digest,
+    earlier_digest,
     gone_tags,
     key_list,
     marks,
@@ -104,6 +106,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             name=name,
             value=value,
             digest=content_digest(name, tags, value.lifecycle_stage),
+            earlier=partial(earlier_digest, name, tags, value.lifecycle_stage),
             src_location=value.artifact_location,
             written=key_list(tag.key for tag in tags),
         )

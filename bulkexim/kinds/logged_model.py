@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -29,12 +30,14 @@ from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
     content_digest,
+    earlier_digest,
     gone_tags,
     key_list,
     marks,
     own_keys,
     provenance,
     tag_value,
+    unordered,
     users_tags,
 )
 from bulkexim.ledger.schema import Row
@@ -207,7 +210,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         if info.source_run_id and (run is None or run.dst_id is None):
             kept["run_id"] = info.source_run_id
             remarks.append(Remark("source run of a logged model not there", f"{info.source_run_id}, kept as a tag"))
-        experiment = experiments.get(info.experiment_id)
+        experiment, artifacts = experiments.get(info.experiment_id), self._pair.settings.artifacts
         plan = ModelPlan(
             model=model,
             experiment=experiment.dst_id if experiment else None,
@@ -218,7 +221,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             id=info.model_id,
             name=info.name,
             value=plan,
-            digest=content_digest(info, model.data, model.deleted, plan.run, plan.tags, self._pair.settings.artifacts),
+            digest=_digest(plan, artifacts=artifacts),
+            earlier=partial(earlier_digest, info, model.data, model.deleted, plan.run, plan.tags, artifacts),
             src_location=info.artifact_uri,
             growing=info.status not in (READY, FAILED),
             remarks=tuple(remarks),
@@ -352,6 +356,14 @@ async def get_logged_model(server: Server, model_id: str) -> LoggedModel:
 
 def _path(model_id: str | None) -> str:
     return f"logged-models/{segment(model_id or '')}"
+
+
+def _digest(plan: ModelPlan, *, artifacts: bool) -> str:
+    model = plan.model
+    # The tags of the plan are those of the source, without what the destination writes by itself.
+    info = msgspec.structs.replace(model.info, tags=())
+    params, metrics = unordered(model.data.params), unordered(model.data.metrics)
+    return content_digest(info, params, metrics, model.deleted, plan.run, unordered(plan.tags), artifacts)
 
 
 def _left_alone(draft: Draft[ModelPlan]) -> Filled:

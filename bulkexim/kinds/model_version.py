@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,6 +28,7 @@ from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
     content_digest,
+    earlier_digest,
     gone_tags,
     key_list,
     marks,
@@ -114,6 +116,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             name=f"{plan.model or value.name} version {value.version}",
             value=plan,
             digest=content_digest(*content),
+            earlier=partial(earlier_digest, *content),
             src_location=value.source,
             lane=value.name,
             waits=origin.waits,

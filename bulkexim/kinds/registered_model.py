@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -17,6 +18,7 @@ from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
     content_digest,
+    earlier_digest,
     gone,
     gone_tags,
     key_list,
@@ -95,11 +97,13 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         tags = users_tags(value.tags)
         name = renamed(self._pair.settings.model_renames, value.name)
         aliases = sorted((alias.alias, alias.version) for alias in value.aliases)
+        content = (name, value.description, tags, aliases)
         return Draft(
             id=SourceId(value.name),
             name=name,
             value=value,
-            digest=content_digest(name, value.description, tags, aliases),
+            digest=content_digest(*content),
+            earlier=partial(earlier_digest, *content),
             written=key_list([tag.key for tag in tags] + [ALIAS + alias for alias, _ in aliases]),
         )
 

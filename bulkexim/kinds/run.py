@@ -346,7 +346,7 @@ class RunKind(Kind[Run, RunPlan]):
 
 def _changed(draft: Draft[RunPlan], row: Row) -> bool:
     """Return whether the run was sealed before with other content: then it bears the new digest only at the end."""
-    return row.digest not in ("", draft.digest)
+    return bool(row.digest) and not draft.is_content(row.digest)
 
 
 def _placed(run: Run) -> Placed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.base import Draft, Remark
@@ -15,9 +17,11 @@ from bulkexim.kinds.wire import (
     TAG_LIMIT,
     Tag,
     content_digest,
+    earlier_digest,
     kept_whole,
     key_list,
     provenance,
+    unordered,
     users_tags,
 )
 from bulkexim.ledger.schema import Row
@@ -66,14 +70,30 @@ def translated(run: Run, known: Known, *, final: bool, artifacts: bool) -> Draft
         id=info.run_id,
         name=info.run_name,
         value=plan,
-        digest=content_digest(info, run.data, run.inputs, outputs, plan.create_tags, late, artifacts)
-        + DELETED * run.deleted,
+        digest=_digest(plan, artifacts=artifacts) + DELETED * run.deleted,
+        earlier=partial(_earlier_digest, plan, artifacts=artifacts),
         src_location=info.artifact_uri,
         waits=waits,
         growing=info.status not in ENDED,
         remarks=tuple(remarks),
-        written=key_list(tag.key for tag in run.data.tags),
+        written=key_list(tag.key for tag in users_tags(run.data.tags)),
     )
+
+
+def _digest(plan: RunPlan, *, artifacts: bool) -> str:
+    run, inputs = plan.run, [_unordered_dataset(given) for given in plan.run.inputs.dataset_inputs]
+    rows = (run.data.metrics, run.data.params, run.data.tags, inputs, run.inputs.model_inputs, plan.outputs)
+    return content_digest(run.info, *map(unordered, rows), plan.create_tags, plan.late_tags, artifacts)
+
+
+def _unordered_dataset(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {**given, "tags": unordered(given.get("tags", ()))}
+
+
+def _earlier_digest(plan: RunPlan, *, artifacts: bool) -> str:
+    run = plan.run
+    parts = (run.info, run.data, run.inputs, plan.outputs, plan.create_tags, plan.late_tags, artifacts)
+    return earlier_digest(*parts) + DELETED * run.deleted
 
 
 def _parent(run: Run, parents: Rows, *, final: bool) -> tuple[list[Tag], bool]:

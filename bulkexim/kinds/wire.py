@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
-from bulkexim.ids import DIGEST_TAG, MARKER_TAG, PREFIX, SWEPT_TAG, digest
+from bulkexim.ids import DIGEST_FORM, DIGEST_TAG, MARKER_TAG, PREFIX, SWEPT_TAG, carried_keys, digest
 from bulkexim.kinds.base import Remark
 
 #: Longest values that MLflow stores; longer ones are cut without a word (``mlflow.utils.validation``).
 PARAM_LIMIT = 6000
 TAG_LIMIT = 8000
 KEY_LIMIT = 250
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Tag(msgspec.Struct, frozen=True):
@@ -24,8 +26,12 @@ class Tag(msgspec.Struct, frozen=True):
 
 
 def users_tags(tags: Iterable[Tag]) -> list[Tag]:
-    """Return the tags that are not bulkexim's own of an earlier migration, in a fixed order."""
-    return sorted((tag for tag in tags if not tag.key.startswith(PREFIX)), key=lambda tag: tag.key)
+    """Return the tags of a source object as they stand at the destination (`carried_keys`), in a fixed order."""
+    held = sorted(tags, key=lambda tag: tag.key)
+    if not any(tag.key.startswith(PREFIX) for tag in held):
+        return held
+    keys = carried_keys(tag.key for tag in held)
+    return [tag if keys[tag.key] == tag.key else Tag(_fitting(keys[tag.key]), tag.value) for tag in held]
 
 
 def provenance(values: Mapping[str, object]) -> list[Tag]:
@@ -49,8 +55,18 @@ def tag_value(tags: Iterable[Tag], key: str) -> str:
 
 
 def content_digest(*parts: Any) -> str:
-    """Return a digest of plain values and structs, the same in every run."""
-    return digest(msgspec.json.encode(parts, order="deterministic"))
+    """Return a digest of plain values and structs, the same in every run; rows are given by `unordered`."""
+    return DIGEST_FORM + digest(_encode(parts))
+
+
+def earlier_digest(*parts: Any) -> str:
+    """Return the digest that an earlier release gave to some content, rows in the order of the server."""
+    return digest(_encode(parts))
+
+
+def unordered(rows: Iterable[Any]) -> list[msgspec.Raw]:
+    """Return rows as they stand in a digest: a server may give them in another order every time."""
+    return [msgspec.Raw(row) for row in sorted(map(_encode, rows))]
 
 
 def key_list(keys: Iterable[str]) -> str:

@@ -151,6 +151,10 @@ class Journal(Queries):
         fields = {"state": State.SEALED, "digest": digest, "written": written, "bytes": moved, "seconds": seconds}
         await self._write([*forget, *keep, _updating(kind, src_id, fields | {"cause": "", "error": ""})])
 
+    async def renewed(self, kind: str, digests: Mapping[SourceId, str]) -> None:
+        """Note the digests of sealed objects in another form: their content is the same."""
+        await self._write([_updating(kind, src_id, {"digest": digest}) for src_id, digest in digests.items()])
+
     async def failed(self, kind: str, src_id: SourceId, cause: str, error: str) -> None:
         """Note why an object could not be moved this time; its state says how far it came."""
         await self._update(kind, src_id, cause=cause, error=error)
