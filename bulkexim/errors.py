@@ -6,6 +6,7 @@ applied, and which exit code it leads to. Nothing above this module compares err
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from bulkexim.masking import shaped
@@ -44,6 +45,42 @@ class FatalError(BulkeximError):
     """The run cannot go on until the user changes something."""
 
     exit_code = 7
+
+
+#: A full disk, or a quota that is used up.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: This process, or the machine, has too much open.
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+#: A place that is not there, is something else, or is closed to us.
+_PLACE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE),
+)
+
+
+def unwritable(place: object, error: OSError, remedy: str) -> BulkeximError:
+    """Say that something cannot be written: not now, as the disk is full, or not at all, which ``remedy`` helps."""
+    problem = f"{place}: cannot be written ({error.strerror})."
+    if error.errno in _FULL:
+        return TemporaryTrouble(problem, "Free some space, then run the same command again: nothing is lost.")
+    return UsageError(problem, remedy)
+
+
+def of_this_machine(error: OSError) -> BulkeximError | None:
+    """Say what it means that a file could not be used; ``None`` where it is no fault of the machine."""
+    place = "A file" if error.filename is None else error.filename
+    if error.errno in _FULL:
+        return unwritable(place, error, "")
+    if error.errno in _TOO_MANY_FILES:
+        return TemporaryTrouble(
+            f"Too many files are open ({error.strerror}).", "Raise the limit (ulimit -n), then run the command again."
+        )
+    if error.errno in _PLACE:
+        return UsageError(
+            f"{place}: cannot be used ({error.strerror}).",
+            "Check the place and its rights (also of the work directory and TMPDIR), then run the command again.",
+        )
+    return None
 
 
 class ObjectError(BulkeximError):

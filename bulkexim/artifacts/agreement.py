@@ -14,7 +14,7 @@ from bulkexim.artifacts.places import serviced
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.seen import PARTS
 from bulkexim.ends.server import Server
-from bulkexim.errors import FatalError
+from bulkexim.errors import FatalError, UsageError
 
 #: Folders of experiments that are compared: the ids of runs in them are like no other server's.
 COMPARED = 3
@@ -26,6 +26,7 @@ async def check_folder(server: Server) -> None:
     """Make sure that what the artifact service of a server lists stands in its folder.
 
     :raises FatalError: it does not, so the folder is another one
+    :raises UsageError: it cannot be read
     """
     if server.folder is None:
         return
@@ -50,7 +51,7 @@ def _names(folder: Path) -> set[str]:
     try:
         return {path.name for path in folder.iterdir()}
     except OSError as error:
-        raise FatalError(f"{folder} cannot be read ({error.strerror}).", "Check the folder and its rights.") from error
+        raise UsageError(f"{folder} cannot be read ({error.strerror}).", "Check the folder and its rights.") from error
 
 
 @asynccontextmanager
@@ -58,7 +59,8 @@ async def writable(server: Server) -> AsyncIterator[None]:
     """Make sure that a file written to the folder of a server shows in what its artifact service lists.
 
     :raises FatalError: it does not, so the folder is another one
-    :raises TemporaryTrouble: the folder cannot be written
+    :raises UsageError: the folder cannot be written
+    :raises TemporaryTrouble: its disk is full
     """
     if server.folder is None:
         yield

@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from bulkexim.artifacts.names import below
 from bulkexim.artifacts.place import Entry
-from bulkexim.errors import ObjectError, TemporaryTrouble
+from bulkexim.errors import ObjectError, unwritable
 from bulkexim.http.retry import Traffic
 
 CHUNK = 1024 * 1024
@@ -116,7 +116,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TemporaryTrouble(
-            f"{path}: cannot be written ({error.strerror}).",
-            "Make room, or check the rights there; then run the same command again.",
-        ) from error
+        raise unwritable(path, error, "Check the rights there, then run the same command again.") from error

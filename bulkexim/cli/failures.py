@@ -1,32 +1,40 @@
-"""What a command says when it fails: one sentence on stderr, and an exit code."""
+"""How a command ends: a failure is one sentence on stderr and an exit code."""
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
 from bulkexim.cli.visible import visible_lines
-from bulkexim.errors import BulkeximError
+from bulkexim.errors import BulkeximError, TemporaryTrouble, UsageError, of_this_machine
 from bulkexim.masking import Mask, in_environment, masking
 
 BUG = 1
-TEMPORARY = 5
-INTERRUPTED = 130
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Interrupted(BulkeximError):
-    """The user stopped the command."""
+    """The user stopped the command with Ctrl-C. Each signal has a code of its own, as shells have it."""
 
-    exit_code = INTERRUPTED
+    exit_code: ClassVar[int] = 130
+
+
+class Terminated(Interrupted):
+    """The machine, or whoever supervises the command, stopped it (SIGTERM)."""
+
+    exit_code: ClassVar[int] = 143
+
+
+class HungUp(Interrupted):
+    """The terminal of the command is gone (SIGHUP)."""
+
+    exit_code: ClassVar[int] = 129
 
 
 class Failures:
@@ -36,27 +44,30 @@ class Failures:
         self.work_dir: Path | None = None
         self.mask: Mask = masking(in_environment(os.environ))
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tell an error that leaves the block, and exit; errors of click are left to click."""
+    def code_of(self, command: Callable[[], object]) -> int:
+        """Run a command, tell the error that ends it, and return the exit code."""
         try:
-            yield
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except BulkeximError as error:
-            self._end(str(error), error.exit_code)
-        except KeyboardInterrupt:
-            self._end("Interrupted.", INTERRUPTED)
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # Whoever read the output has seen enough; click ends quietly.
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                self._end(f"{error}. Free some space, then run the same command again: nothing is lost.", TEMPORARY)
-            self._end(f"This is a bug of bulkexim ({type(error).__name__}); {self._written(error)}", BUG)
+            code = command()
+        except click.ClickException as error:
+            error.show()
+            return UsageError.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            return self.told(Interrupted("Interrupted."))
+        except MemoryError:
+            return self.told(TemporaryTrouble("There is not enough memory.", "Free some, then run the command again."))
+        except Exception as error:  # noqa: BLE001 - each is told
+            return self.told(error)
+        return code if isinstance(code, int) else 0
 
-    def _end(self, sentence: str, code: int) -> None:
+    def told(self, error: Exception) -> int:
+        """Tell an error, and return the exit code that it leads to."""
+        known = of_this_machine(error) if isinstance(error, OSError) else error
+        if isinstance(known, BulkeximError):
+            sentence, code = str(known), known.exit_code
+        else:
+            sentence, code = f"This is a bug of bulkexim ({type(error).__name__}); {self._written(error)}", BUG
         click.echo(f"bulkexim: {visible_lines(self.mask(sentence))}", err=True)
-        raise click.exceptions.Exit(code)
+        return code
 
     def _written(self, error: Exception) -> str:
         """Write the traceback, without the values of variables, and say where it is."""

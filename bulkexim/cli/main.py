@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from bulkexim.cli.collector import collect_seldom
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.options import WrittenHelp
+from bulkexim.cli.streams import safe
+from bulkexim.errors import unwritable
+from bulkexim.platforms import check_platform
 
 
 class Entry(NamedTuple):
@@ -55,13 +59,25 @@ class Door(WrittenHelp, click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line from end to end, and exit with the code that README lists."""
+        failures = Failures()
+        with safe() as out:
+            code = failures.code_of(lambda: self._run(*args, **extra, obj=failures))
+        if out.trouble is not None:
+            unwritten = failures.told(unwritable("The output", out.trouble, "Send it to another place."))
+            code = code or unwritten
+        sys.exit(code)
+
+    def _run(self, *args: Any, **extra: Any) -> object:
+        check_platform()
+        return super().main(*args, **(extra | {"standalone_mode": False}))
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
         collect_seldom()
-        ctx.obj = Failures()
-        with ctx.obj.told():
-            _warn_of_strangers(os.environ)
-            return super().invoke(ctx)
+        _warn_of_strangers(os.environ)
+        return super().invoke(ctx)
 
 
 def _warn_of_strangers(environ: Mapping[str, str]) -> None:

@@ -120,7 +120,7 @@ def _run(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger
         return anyio.run(_migrate, job, check, progress, log)
     except Interrupted as error:
         log.warning("interrupted")
-        raise Interrupted(
+        raise type(error)(
             f"Interrupted{_left(job.settings.work_dir)}.", "Run the same command again to go on."
         ) from error
     except BulkeximError as error:

@@ -32,13 +32,14 @@ _OWNERS = ("runs", "logged_models", "trace_info")
 def sqlite_replica(path: Path, folder: Path) -> Replica:
     """Copy the store at ``path`` into ``folder``. Runs in a worker thread and ends when its caller is cancelled.
 
-    :raises UsageError: the file is no MLflow store, or there is no room for the copy
+    :raises UsageError: the file is no MLflow store
     :raises FatalError: the schema is not that of the installed MLflow, or the store was not closed properly
-    :raises TemporaryTrouble: somebody is writing to the store
+    :raises TemporaryTrouble: somebody is writing to the store, or there is no room for the copy
     """
     if shutil.disk_usage(folder).free < path.stat().st_size:
-        raise UsageError(
-            f"There is no room for a copy of {path} in {folder.parent}.", "Name a larger folder in TMPDIR."
+        raise TemporaryTrouble(
+            f"There is no room for a copy of {path} in {folder.parent}.",
+            "Free some space there, or name a larger folder in TMPDIR; then run the same command again.",
         )
     target = folder / "store.db"
     with _read_only(path) as store, closing(sqlite3.connect(target)) as copy:

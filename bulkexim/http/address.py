@@ -6,7 +6,7 @@ import re
 
 import httpx
 
-from bulkexim.errors import FatalError
+from bulkexim.errors import UsageError
 
 _REMEDY = "Give http://host:port or https://host:port."
 _HIGHEST_PORT = 65535
@@ -16,24 +16,24 @@ _LONGEST_LABEL = 63
 def server_address(uri: str, name: str) -> httpx.URL:
     """Return the address of the server ``name`` ("source" or "destination"), with its login if it holds one.
 
-    :raises FatalError: no request could go there; the sentence repeats nothing that may be a part of a password
+    :raises UsageError: no request could go there; the sentence repeats nothing that may be a part of a password
     """
     try:
         base = httpx.URL(uri.rstrip("/") + "/")
         has_host = bool(base.host)
     except (httpx.InvalidURL, UnicodeError) as error:
         remedy = "Give http://host:port; write / ? # @ in a password as %2F %3F %23 %40, or better as a variable."
-        raise FatalError(f"The {name} address is not a URL.", remedy) from error
+        raise UsageError(f"The {name} address is not a URL.", remedy) from error
     shown = base.copy_with(userinfo=b"", query=None, fragment=None)
     if base.scheme not in ("http", "https") or not has_host:
-        raise FatalError(f"The {name} address {shown} cannot be used.", _REMEDY)
+        raise UsageError(f"The {name} address {shown} cannot be used.", _REMEDY)
     if not _is_host(base.raw_host.decode()):
-        raise FatalError(f"The {name} address {shown} names no host.", _REMEDY)
+        raise UsageError(f"The {name} address {shown} names no host.", _REMEDY)
     if base.port is not None and not 0 < base.port <= _HIGHEST_PORT:
-        raise FatalError(f"The {name} address {shown} has a port that cannot be.", _REMEDY)
+        raise UsageError(f"The {name} address {shown} has a port that cannot be.", _REMEDY)
     if base.query or base.fragment:
         flag = "--src-token" if name == "source" else "--dst-token"
-        raise FatalError(
+        raise UsageError(
             f"The {name} address {shown} has a query, which no call could keep.", f"Give a token with {flag}."
         )
     return base

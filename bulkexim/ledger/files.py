@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bulkexim.errors import BulkeximError, FatalError, TemporaryTrouble, UsageError
+from bulkexim.errors import BulkeximError, FatalError, TemporaryTrouble, UsageError, unwritable
 from bulkexim.ledger.schema import FORMAT, STAMP, TABLES
 
 LEDGER_NAME = "ledger.db"
@@ -27,7 +27,7 @@ def locked(work_dir: Path) -> Iterator[None]:
     A folder that is there keeps its mode; a ledger in it that others could read is closed to them.
 
     :raises UsageError: it cannot be written
-    :raises FatalError: another process holds it
+    :raises TemporaryTrouble: another process holds it, or the disk is full
     """
     previous = os.umask(PRIVATE)
     try:
@@ -39,12 +39,9 @@ def locked(work_dir: Path) -> Iterator[None]:
             with suppress(PermissionError):
                 part.chmod(part.stat().st_mode & ~PRIVATE)
     except Timeout as error:
-        raise FatalError(
-            f"Another process is migrating with {work_dir}.",
-            "Wait for it (bulkexim status), or give another --work-dir.",
-        ) from error
+        raise in_use(work_dir) from error
     except OSError as error:
-        raise UsageError(f"{work_dir}: cannot be written ({error.strerror}).", "Give another --work-dir.") from error
+        raise unwritable(work_dir, error, "Give another --work-dir.") from error
     finally:
         os.umask(previous)
     try:
@@ -63,7 +60,15 @@ def set_aside(work_dir: Path) -> None:
         for part in sorted(work_dir.glob(f"{LEDGER_NAME}*")):
             part.rename(part.with_name(part.name.replace("ledger", f"ledger-until-{now}", 1)))
     except OSError as error:
-        raise UsageError(f"{work_dir}: cannot be written ({error.strerror}).", "Give another --work-dir.") from error
+        raise unwritable(work_dir, error, "Give another --work-dir.") from error
+
+
+def in_use(work_dir: Path) -> TemporaryTrouble:
+    """Return the error for a work directory that another process holds."""
+    return TemporaryTrouble(
+        f"Another process is migrating with {work_dir}.",
+        "Wait for it (bulkexim status), then run the same command again; or give another --work-dir.",
+    )
 
 
 def is_locked(work_dir: Path) -> bool:
@@ -117,5 +122,5 @@ def trouble(path: Path, error: Exception) -> BulkeximError:
         return UsageError(f"{path}: cannot be opened ({text}).", "Give another --work-dir.")
     return FatalError(
         f"{path} is damaged ({text}).",
-        "Run the same command with --rebuild-ledger: what was moved is recognised at the destination.",
+        "Run the migration with --rebuild-ledger: what was moved is recognised at the destination.",
     )

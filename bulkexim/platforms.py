@@ -1,0 +1,16 @@
+"""Where bulkexim runs."""
+
+from __future__ import annotations
+
+import sys
+
+from bulkexim.errors import FatalError
+
+
+def check_platform() -> None:
+    """Make sure that this system has what a migration needs: signals, process groups, private files, renames over open files.
+
+    :raises FatalError: it is Windows
+    """
+    if sys.platform == "win32":
+        raise FatalError("bulkexim does not run on Windows itself.", "Use it in WSL, in a container, or on a Linux host.")
