@@ -8,9 +8,9 @@ from bulkexim.errors import FatalError
 
 
 def check_platform() -> None:
-    """Make sure that this system has what a migration needs: signals, process groups, private files, renames over open files.
+    """Make sure that this system has what a migration needs: signals, process groups, files that others cannot read.
 
     :raises FatalError: it is Windows
     """
     if sys.platform == "win32":
-        raise FatalError("bulkexim does not run on Windows itself.", "Use it in WSL, in a container, or on a Linux host.")
+        raise FatalError("bulkexim does not run on Windows.", "Run it in WSL, in a container, or on Linux or macOS.")

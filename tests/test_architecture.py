@@ -35,6 +35,7 @@ GROUND = {
     "left_behind",
     "logs",
     "masking",
+    "platforms",
     "tasks",
 }
 #: ``import bulkexim`` and ``python -m bulkexim``.

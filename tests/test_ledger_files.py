@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bulkexim.errors import FatalError, UsageError
+from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
 from bulkexim.ids import SourceId
 from bulkexim.ledger.files import LEDGER_NAME, locked
 from bulkexim.ledger.journal import journal
@@ -104,7 +104,7 @@ def test_a_second_process_is_kept_out_as_long_as_the_first_one_lives(tmp_path: P
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(FatalError, match="Another process"), locked(tmp_path):
+        with pytest.raises(TemporaryTrouble, match="Another process"), locked(tmp_path):
             pass
         holder.kill()
     with locked(tmp_path):

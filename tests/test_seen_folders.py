@@ -11,7 +11,7 @@ import pytest
 
 from bulkexim import Endpoint
 from bulkexim.artifacts.seen import PARTS
-from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
+from bulkexim.errors import FatalError, UsageError
 from tests.support.migrating import foretold, migrated, planned
 from tests.support.oracle import compare
 from tests.support.servers import MlflowServer, Servers
@@ -90,7 +90,7 @@ def test_the_folder_of_another_destination_is_refused_before_anything_is_moved(
 def test_a_folder_that_is_not_there_is_told(
     small_server: MlflowServer, destination: MlflowServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(FatalError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         migrated(seen(small_server, tmp_path / "none"), destination, tmp_path / "work")
 
 
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_written_ends_the_run_with_what_helps(
     small_server: MlflowServer, destination: MlflowServer, tmp_path: Path
 ) -> None:
     destination.artifacts.mkdir(mode=0o500)
-    with pytest.raises(TemporaryTrouble, match="cannot be written"):
+    with pytest.raises(UsageError, match="cannot be written"):
         migrated(small_server, seen(destination), tmp_path / "work")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -284,6 +286,26 @@ async def test_cancelled_requests_leave_nothing_behind(http: httpx.AsyncClient) 
         # Each got the reply to its own request, not one that was left on a connection.
         assert {text[:5] for text in answered} == {f"/{number}" for number in range(1000, 1050)}
         assert all(set(text.split("/")) == {"", text[1:5]} for text in answered)
+
+
+async def test_a_client_that_is_cancelled_closes_every_session() -> None:
+    complaints: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+
+    async def cancelled(url: str) -> None:
+        async with httpx.AsyncClient(transport=AiohttpTransport(), trust_env=False) as client:
+            for extensions in ({OWN_CONNECTION: True}, {}):
+                await client.send(client.build_request("GET", url, extensions=extensions))
+            scope.cancel()
+            await checkpoint()
+
+    async with serving() as server:
+        with anyio.CancelScope() as scope:
+            await cancelled(server.url())
+    gc.collect()
+    loop.set_exception_handler(None)
+    assert complaints == []
 
 
 async def test_large_bodies_pass_in_bounded_memory(http: httpx.AsyncClient) -> None:

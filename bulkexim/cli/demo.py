@@ -7,12 +7,14 @@ from functools import partial
 import anyio
 import click
 
+from bulkexim.cli.help_text import WrittenHelp
 from bulkexim.cli.interrupt import interruptible
-from bulkexim.cli.table import grid, printer, say, show_kinds
+from bulkexim.cli.paper import grid, printer, say
+from bulkexim.cli.table import show_kinds
 from bulkexim.demo.show import Shown, show
 
 
-@click.command(short_help="Move MLflow's demo data between two servers of its own.")
+@click.command(cls=WrittenHelp, short_help="Move MLflow's demo data between two servers of its own.")
 @click.pass_context
 def demo(ctx: click.Context) -> None:
     """Show a migration from end to end, with no set-up.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import ClassVar
 import click
 
 from bulkexim.cli.visible import visible_lines
+from bulkexim.cli.wrapped import columns, wrapped
 from bulkexim.errors import BulkeximError, TemporaryTrouble, UsageError, of_this_machine
 from bulkexim.masking import Mask, in_environment, masking
 
@@ -49,7 +52,9 @@ class Failures:
         try:
             code = command()
         except click.ClickException as error:
-            error.show()
+            said = io.StringIO()
+            error.show(said)
+            _say(said.getvalue().rstrip())
             return UsageError.exit_code
         except (KeyboardInterrupt, click.Abort):
             return self.told(Interrupted("Interrupted."))
@@ -66,7 +71,7 @@ class Failures:
             sentence, code = str(known), known.exit_code
         else:
             sentence, code = f"This is a bug of bulkexim ({type(error).__name__}); {self._written(error)}", BUG
-        click.echo(f"bulkexim: {visible_lines(self.mask(sentence))}", err=True)
+        _say(f"bulkexim: {visible_lines(self.mask(sentence))}")
         return code
 
     def _written(self, error: Exception) -> str:
@@ -80,3 +85,7 @@ class Failures:
         except OSError as trouble:
             return f"its traceback could not be written to {path} ({trouble.strerror})."
         return f"please report it with its traceback, which is in {path}. Running the same command again is safe."
+
+
+def _say(text: str) -> None:
+    click.echo(wrapped(text, columns(sys.stderr)), err=True)

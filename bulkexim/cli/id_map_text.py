@@ -9,20 +9,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
+from bulkexim.cli import results
 from bulkexim.ledger.queries import look
 
 COLUMNS = ("source_id", "destination_id", "kind")
 Rows = Iterable[tuple[str, str, str]]
 
 
-def write(work_dir: Path, form: str, kinds: Sequence[str], output: TextIO) -> None:
+def write(work_dir: Path, form: str, kinds: Sequence[str], output: Path | None) -> None:
     """Write the map of the ledger in ``work_dir``, of all kinds or of some, as ``csv`` or ``json``.
 
-    :raises UsageError: there is no ledger
+    :raises UsageError: there is no ledger, or ``output`` cannot be written
+    :raises TemporaryTrouble: the disk of ``output`` is full
     """
-    with closing(look(work_dir)) as queries:
+    with closing(look(work_dir)) as queries, results.file(output) if output else results.stdout() as text:
         rows = (row for row in queries.id_map() if not kinds or row[2] in kinds)
-        (_write_json if form == "json" else _write_csv)(rows, output)
+        (_write_json if form == "json" else _write_csv)(rows, text)
 
 
 def _write_csv(rows: Rows, output: TextIO) -> None:

@@ -12,8 +12,9 @@ import click
 
 from bulkexim.cli.collector import collect_seldom
 from bulkexim.cli.failures import Failures
-from bulkexim.cli.options import WrittenHelp
+from bulkexim.cli.help_text import WIDEST, WrittenHelp
 from bulkexim.cli.streams import safe
+from bulkexim.cli.wrapped import columns, wrapped
 from bulkexim.errors import unwritable
 from bulkexim.platforms import check_platform
 
@@ -64,9 +65,10 @@ class Door(WrittenHelp, click.Group):
         failures = Failures()
         with safe() as out:
             code = failures.code_of(lambda: self._run(*args, **extra, obj=failures))
-        if out.trouble is not None:
-            unwritten = failures.told(unwritable("The output", out.trouble, "Send it to another place."))
-            code = code or unwritten
+            sys.stdout.flush()
+            if out.trouble is not None:
+                unwritten = failures.told(unwritable("The output", out.trouble, "Send it to another place."))
+                code = code or unwritten
         sys.exit(code)
 
     def _run(self, *args: Any, **extra: Any) -> object:
@@ -87,19 +89,18 @@ def _warn_of_strangers(environ: Mapping[str, str]) -> None:
     from bulkexim.given_settings import strangers  # noqa: PLC0415 - most know no variable, and the help comes at once
 
     for sentence in strangers(environ):
-        click.echo(f"bulkexim: warning: {sentence}", err=True)
+        click.echo(wrapped(f"bulkexim: warning: {sentence}", columns(sys.stderr)), err=True)
 
 
-@click.command(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST})
 @click.version_option(package_name="bulkexim", prog_name="bulkexim")
 def main() -> None:
     r"""Move whole MLflow tenants between servers: nothing lost, nothing doubled.
 
     \b
-      bulkexim migrate-workspace --src-uri http://old:5000 --dst-uri http://new:5000
+      bulkexim migrate-workspace --src-uri http://old:5000 --dst-uri http://new
 
-    \b
     Exit codes: 0 everything is accounted for, 2 wrong usage, 3 finished but some objects failed,
     4 the two ends differ or something is in excess, 5 temporary trouble (run the same command again), 7 fatal,
-    130 interrupted, 1 a bug of bulkexim.
+    130 interrupted (143 by SIGTERM), 1 a bug of bulkexim.
     """

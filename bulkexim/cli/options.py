@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from bulkexim.cli.help_text import WrittenHelp
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 #: Characters of a path that a sentence repeats.
@@ -44,18 +46,6 @@ class GroupedOption(click.Option):
     def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.group = group
-
-
-class WrittenHelp(click.Command):
-    r"""A command whose help keeps the lines of paragraphs that begin with ``\b``.
-
-    Click wants the control character there; a docstring reads better with the two letters.
-    """
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the text above the options."""
-        self.help = (self.help or "").replace("\\b", "\b")
-        super().format_help_text(ctx, formatter)
 
 
 class GroupedCommand(WrittenHelp):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
@@ -19,9 +18,10 @@ from bulkexim import given_settings, logs
 from bulkexim.cli import standing, table, verification_text
 from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
+from bulkexim.cli.paper import say
 from bulkexim.cli.plain import plain
 from bulkexim.cli.progress import live
-from bulkexim.cli.visible import visible_lines
+from bulkexim.cli.results import print_json
 from bulkexim.config import Endpoint, Level, Settings
 from bulkexim.engine.events import Event, Listener, Warned
 from bulkexim.engine.log_events import logging_to
@@ -172,7 +172,7 @@ async def compared(
 def view(progress: str, servers: Ends, console: Console) -> Iterator[list[Listener]]:
     """Yield the listeners that show the progress on ``console``, and in any case warnings."""
     warn = warning_on(console)
-    if progress == "auto":
+    if progress in ("auto", "live"):
         progress = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
     if progress == "live":
         with live(servers, console) as listener:
@@ -186,7 +186,7 @@ def warning_on(console: Console) -> Listener:
 
     def listen(event: Event) -> None:
         if isinstance(event, Warned):
-            saying(console)(f"bulkexim: warning: {visible_lines(event.text)}")
+            say(console, f"bulkexim: warning: {event.text}")
 
     return listen
 
@@ -197,10 +197,5 @@ def stderr() -> Console:
 
 
 def saying(console: Console) -> Callable[[str], None]:
-    """Return a function that prints a line which nobody cuts."""
-    return partial(console.print, soft_wrap=True)
-
-
-def print_json(value: msgspec.Struct, **more: object) -> None:
-    """Print a value, and more keys beside its own, as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(msgspec.to_builtins(value) | more).decode() + "\n")
+    """Return a function that prints a line."""
+    return partial(say, console)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from bulkexim.cli.help_text import WrittenHelp
 from bulkexim.cli.options import work_dir
 
 
-@click.command(short_help="Say how far a migration is.")
+@click.command(cls=WrittenHelp, short_help="Say how far a migration is.")
 @work_dir
 @click.option("--failures", "list_failures", is_flag=True, help="List every object that failed, with its cause.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from bulkexim.cli.paper import grid, printer, say, size
 from bulkexim.cli.standing import KindStanding, Standing, read
-from bulkexim.cli.table import command, grid, printer, say, size
+from bulkexim.cli.table import command
 from bulkexim.cli.visible import visible
 from bulkexim.ledger.queries import Queries
 

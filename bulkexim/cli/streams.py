@@ -41,7 +41,7 @@ class Output(io.FileIO):
 
 @contextmanager
 def safe() -> Iterator[Output]:
-    """Put safe streams in the place of stdout and stderr, and yield what stands behind stdout; flush both at the end."""
+    """Put safe streams in the place of stdout and stderr, and yield what stands behind stdout."""
     _open_all()
     outputs = Output(1, "w", closefd=False), Output(2, "w", closefd=False)
     previous = sys.stdout, sys.stderr

@@ -35,7 +35,6 @@ def sweep(
       half made              begun and never completed, and the source does not have it any more
       not needed any more    placeholders of version numbers, and what an interrupted sweep left
 
-    \b
     Exit codes: 0 nothing is left over, or all of it was removed, 4 something is left over, 3 some of it could not be
     removed, 2 wrong usage, 5 temporary trouble, 7 fatal, 130 interrupted.
     """

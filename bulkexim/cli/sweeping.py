@@ -13,8 +13,10 @@ import msgspec
 from bulkexim import logs
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
-from bulkexim.cli.running import Job, asked, print_json, saying, stderr
-from bulkexim.cli.table import printer, say, show_leftovers
+from bulkexim.cli.paper import printer, say
+from bulkexim.cli.results import print_json
+from bulkexim.cli.running import Job, asked, saying, stderr
+from bulkexim.cli.table import show_leftovers
 from bulkexim.engine import sweep as engine
 from bulkexim.engine.sweep import Swept
 from bulkexim.masking import masked

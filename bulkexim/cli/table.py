@@ -3,58 +3,19 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.filesize import decimal
-from rich.table import Table
 
-from bulkexim.cli.visible import visible_lines
+from bulkexim.cli.paper import grid, printer, say, size
 from bulkexim.config import Settings
 from bulkexim.engine.events import Leftover
 from bulkexim.engine.plan import Plan
 from bulkexim.engine.report import BehindForCause, ChangedKind, Remarked, Report, UnsupportedKind
 
-#: Columns of a page that nobody's terminal limits: a file, a pipe, the log of a CI.
-PAGE_WIDTH = 120
 #: Changed objects of a kind that are named, and leftovers that are listed.
 NAMED, LISTED = 3, 20
-
-
-def printer() -> Console:
-    """Return a console on stdout that prints names as they are."""
-    width = None if sys.stdout.isatty() else PAGE_WIDTH
-    return Console(markup=False, highlight=False, emoji=False, width=width)
-
-
-def grid(headings: Sequence[str], rows: Iterable[Sequence[object]], totals: Sequence[object] = ()) -> Table:
-    """Return a table whose first column names the row and whose others hold numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=bool(totals))
-    for number, heading in enumerate(headings):
-        footer = _cell(totals[number]) if totals else ""
-        table.add_column(heading, footer, justify="right" if number else "left", no_wrap=True, overflow="fold")
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    return table
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def size(number: int) -> str:
-    """Return a number of bytes for people."""
-    return str(decimal(number)) if number else "0"
-
-
-def say(console: Console, text: str = "") -> None:
-    """Print a line that the terminal may wrap but nobody cuts."""
-    console.print(visible_lines(text), soft_wrap=True)
 
 
 def show(report: Report, work_dir: Path, log_path: Path) -> None:
@@ -193,7 +154,7 @@ def command(name: str, work_dir: Path) -> str:
 def show_plan(plan: Plan) -> None:
     """Print what a migration would do."""
     console = printer()
-    headings = ("", "found", "already\nthere", "to move", "files", "bytes", "requests:\nsource", "\ndestination")
+    headings = ("", "found", "already\nthere", "to move", "files", "bytes", "source\nrequests", "destination\nrequests")
     names = ("found", "already", "to_move", "files")
     rows = [
         (k.kind, k.found, k.already, k.to_move, k.files, size(k.bytes), k.src_requests, k.dst_requests)

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
-from bulkexim.cli.table import grid, printer, say, show_remarks
+from bulkexim.cli.paper import grid, printer, say
+from bulkexim.cli.table import show_remarks
 from bulkexim.config import Level
 from bulkexim.engine.verification import Finding, FindingListener, Verification
 

@@ -13,7 +13,8 @@ from bulkexim import logs
 from bulkexim.cli import verification_text
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
-from bulkexim.cli.running import Job, asked, compared, print_json, saying, stderr
+from bulkexim.cli.results import print_json
+from bulkexim.cli.running import Job, asked, compared, saying, stderr
 from bulkexim.config import Level
 from bulkexim.engine.migration import ends
 from bulkexim.engine.verification import Verification

@@ -20,6 +20,7 @@ from bulkexim.http.retry import Patience
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import locked, set_aside
 from bulkexim.ledger.journal import journal
+from bulkexim.platforms import check_platform
 
 
 class Ends(NamedTuple):
@@ -97,6 +98,7 @@ async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Se
 
     :raises BulkeximError: one of them cannot be used
     """
+    check_platform()
     src = Endpoint(uri=source) if isinstance(source, str) else source
     dst = Endpoint(uri=destination) if isinstance(destination, str) else destination
     patience = Patience(seconds=settings.patience_seconds, reply=settings.reply_seconds)

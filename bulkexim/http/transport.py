@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import aiohttp
+import anyio
 import httpx
 from yarl import URL
 
@@ -22,6 +23,8 @@ from bulkexim.masking import masking
 #: Idle connections are given up before MLflow's server does (it closes them after 5 s).
 KEEPALIVE_SECONDS = 3.0
 CHUNK_BYTES = 256 * 1024
+#: Seconds for connections to end in good order.
+CLOSE_SECONDS = 5.0
 #: The extension of a request that is to be sent over a connection of its own.
 OWN_CONNECTION = "own connection"
 #: Only Linux has it.
@@ -118,9 +121,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=headers, stream=stream, request=request)
 
     async def aclose(self) -> None:
-        while self._sessions:
-            _, session = self._sessions.popitem()
-            await session.close()
+        """Close every connection, also when the work was cancelled; for one that will not end nobody waits long."""
+        sessions, self._sessions = list(self._sessions.values()), {}
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            async with anyio.create_task_group() as tasks:
+                for session in sessions:
+                    tasks.start_soon(session.close)
 
 
 def _acknowledge(response: aiohttp.ClientResponse) -> None:
