@@ -10,12 +10,13 @@ from bulkexim.cli import table, verification_text
 from bulkexim.cli.main import COMMANDS, main
 from bulkexim.cli.wrapped import cells, wrapped
 from bulkexim.config import Level
-from bulkexim.engine.events import Change, Changed, Leftover, Why
+from bulkexim.engine.events import Change, Changed, Leftover, StaysBehind, Why
 from bulkexim.engine.plan import Plan, PlannedKind
-from bulkexim.engine.report import ChangedKind, Failure, KindReport, Remarked, Report
+from bulkexim.engine.report import BehindForCause, ChangedKind, Failure, KindReport, Remarked, Report, UnsupportedKind
 from bulkexim.engine.verification import Finding, KindVerified, Verdict, Verification
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.compare.difference import Difference
+from bulkexim.left_behind import Cause
 
 WIDTHS = [110, 80, 60, 40]
 NAME = "a rather long name of something that people made in a hurry and never looked at again, with \u4e2d\u6587 in it"
@@ -64,11 +65,15 @@ def test_errors_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, args: list[
 def report() -> Report:
     kinds = ("experiment", "logged_model", "run", "registered_model", "model_version")
     numbers = {"found": MANY, "already": 1, "moved": MANY, "failed": 1, "skipped": 7, "bytes": 10**12, "seconds": 9e4}
+    behind = StaysBehind("run", Cause.FILE_NAME, NAME, SourceId(ID), NAME)
     return Report(
         kinds=tuple(KindReport(kind=kind, **numbers) for kind in kinds),  # type: ignore[arg-type]
         causes={"file not copied": 2},
         failures=(Failure("run", ID, NAME, "file not copied", f"{NAME}: {NAME}."),),
         remarks=(Remarked("names were cut to what the destination takes", MANY, f"run {ID}: {NAME}"),),
+        uncarried=(UnsupportedKind("evaluation_dataset", MANY, more=True),),
+        left_behind=(BehindForCause(Cause.FILE_NAME, MANY, accepted=False, first=(behind,)),),
+        warnings=(f"{NAME}: {NAME}.",),
         leftovers=(Leftover("run", DestinationId(ID), NAME, Why.DOUBLED, f"stays: {ID}"),),
         left=1,
         changed=(ChangedKind("run", 1, (Changed("run", SourceId(ID), NAME, Change.GROWING),)),),
@@ -88,7 +93,15 @@ def show_plan() -> None:
         kind="registered_model", found=MANY, to_move=MANY, src_requests=MANY, files=MANY, bytes=10**12
     )
     table.show_plan(
-        Plan(kinds=(planned,), uncarried=(), remarks=report().remarks, src_requests=MANY, dst_requests=MANY)
+        Plan(
+            kinds=(planned,),
+            uncarried=report().uncarried,
+            left_behind=report().left_behind,
+            warnings=report().warnings,
+            remarks=report().remarks,
+            src_requests=MANY,
+            dst_requests=MANY,
+        )
     )
 
 
