@@ -86,8 +86,11 @@ def of_this_machine(error: OSError) -> BulkeximError | None:
 class ObjectError(BulkeximError):
     """One object cannot be moved; its neighbours are not touched by it.
 
-    ``cause`` is a short stable word that groups equal failures in the report.
+    ``cause`` is a short stable word that groups equal failures in the report. ``temporary`` says that the same object
+    may well be moved the next time that the command is run.
     """
+
+    temporary = False
 
     def __init__(self, cause: str, problem: str, remedy: str = "") -> None:
         super().__init__(problem, remedy)
@@ -102,9 +105,10 @@ class CallError(ObjectError):
     #: The same call may succeed a little later.
     worth_repeating: ClassVar[bool] = False
 
-    def __init__(self, problem: str, *, cause: str = "", status: int = 0) -> None:
-        super().__init__(cause or type(self).__name__, problem)
+    def __init__(self, problem: str, *, cause: str = "", status: int = 0, remedy: str = "") -> None:
+        super().__init__(cause or type(self).__name__, problem, remedy)
         self.status = status
+        self.temporary = not self.definite
 
 
 class Refused(CallError):
@@ -119,8 +123,15 @@ class AlreadyExists(Refused):
     """The name is taken (``RESOURCE_ALREADY_EXISTS``)."""
 
 
+class TooLarge(Refused):
+    """The server, or a gateway before it, takes no body of this size (413); half of it may pass."""
+
+
 class NoSuchEndpoint(Refused):
-    """The server has no such route: an older MLflow, or no MLflow at all (404 or 405 without MLflow's error body)."""
+    """The server has no such route: an older MLflow, or no MLflow at all (404 or 405 without MLflow's error body).
+
+    Or a gateway keeps an optional one from us, in whatever way.
+    """
 
 
 class RacingDuplicate(Refused):

@@ -43,8 +43,8 @@ DOOR = {"bulkexim", "__main__"}
 
 #: Where a library may be imported; a file that is named here stands for itself, a room for all of its files.
 ONLY = {
-    "httpx": {"http", "ends/server.py", "ends/child_server.py"},
-    "aiohttp": {"http/transport.py"},
+    "httpx": {"http", "ends/server.py", "ends/probe.py", "ends/child_server.py"},
+    "aiohttp": {"http/transport.py", "http/broken.py"},
     "sqlite3": {"ledger", "ends"},
     "tenacity": {"http"},
     "click": {"cli", "__main__.py"},

@@ -24,6 +24,7 @@ from bulkexim.errors import (
     Refused,
     ServerFault,
     Throttled,
+    TooLarge,
 )
 from bulkexim.http.replies import raise_for_reply
 from bulkexim.http.retry import Patience
@@ -84,7 +85,7 @@ REPLIES = {
     "405": (page(405), NoSuchEndpoint, DECLINED),
     "408": (text(408), Lost, UNKNOWN),
     "409": (mlflow(409, "RESOURCE_CONFLICT"), Refused, DECLINED),
-    "413": (page(413), Refused, DECLINED),
+    "413": (page(413), TooLarge, DECLINED),
     "429": (text(429), Throttled, NOT_YET),
     "429 in JSON": (mlflow(429, "REQUEST_LIMIT_EXCEEDED"), Throttled, NOT_YET),
     "500 in JSON": (mlflow(500, "INTERNAL_ERROR"), ServerFault, UNKNOWN),

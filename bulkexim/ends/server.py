@@ -13,19 +13,10 @@ from urllib.parse import quote
 import httpx
 
 from bulkexim.config import Endpoint
-from bulkexim.ends.capabilities import Capabilities, Nothing, detected
+from bulkexim.ends.capabilities import Capabilities, Nothing
 from bulkexim.ends.pages import pages
-from bulkexim.errors import (
-    BadReply,
-    FatalError,
-    Lost,
-    NoSuchEndpoint,
-    NotFound,
-    NotSent,
-    ObjectError,
-    Refused,
-    TemporaryTrouble,
-)
+from bulkexim.ends.probe import probe
+from bulkexim.errors import FatalError, NotFound, ObjectError
 from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Params
@@ -149,7 +140,9 @@ async def connected(
     """
     server = _unprobed(endpoint, name, identity, transport, patience)
     try:
-        capabilities = await _probe(server, endpoint)
+        capabilities = await probe(server.client, endpoint)
+        if server.storage is not None:
+            _insist_on_signing(server.storage, name, capabilities)
         server.client.patience = patience
         yield replace(server, capabilities=capabilities)
     finally:
@@ -175,36 +168,6 @@ def _unprobed(
     known_as = identity or f"{str(base).rstrip('/')}{workspace}"
     behind = storage(endpoint, name, patience, client.traffic)
     return Server(client, known_as, folder=endpoint.folder, storage=behind)
-
-
-async def _probe(server: Server, endpoint: Endpoint) -> Capabilities:
-    name = server.client.name
-    try:
-        # First what every MLflow answers: a refusal here is one of the login, or no MLflow is there.
-        await server.post("experiments/search", {"max_results": 1}, Nothing)
-        capabilities = await detected(server.client)
-    except (NoSuchEndpoint, BadReply) as error:
-        raise FatalError(
-            f"What answers at {server.client.http.base_url} is not an MLflow tracking server.",
-            f"Check the {name} address, with its path if the server has a --static-prefix.",
-        ) from error
-    except (Lost, NotSent, TemporaryTrouble) as error:
-        address = server.client.http.base_url
-        raise TemporaryTrouble(
-            f"The {name} {address} does not answer ({error.problem.rstrip('.')}).",
-            "Check the address, and whether the server is up; then run the same command again.",
-        ) from error
-    except Refused as error:
-        where = f" (workspace {endpoint.workspace})" if endpoint.workspace else ""
-        raise FatalError(
-            f"The {name}{where} declines: {error.problem}", "Check address, workspace and login."
-        ) from error
-    if endpoint.workspace and not capabilities.workspaces:
-        flag = "--src-workspace" if name == "source" else "--dst-workspace"
-        raise FatalError(f"The {name} has no workspaces.", f"Leave out {flag}, or start it with --enable-workspaces.")
-    if server.storage is not None:
-        _insist_on_signing(server.storage, name, capabilities)
-    return capabilities
 
 
 def _insist_on_signing(behind: Storage, name: str, capabilities: Capabilities) -> None:

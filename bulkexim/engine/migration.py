@@ -80,9 +80,10 @@ def requests_since(before: dict[str, int], src: Server, dst: Server) -> dict[str
 
 def stopped(error: CallError) -> BulkeximError:
     """Say what it means that a call failed which does not belong to one object, such as a listing."""
-    if error.definite:
-        return FatalError(error.problem, "What was moved so far is safe; mend this, then run the same command again.")
-    return TemporaryTrouble(error.problem, "What was moved so far is safe: run the same command again.")
+    if error.temporary:
+        return TemporaryTrouble(error.problem, "What was moved so far is safe: run the same command again.")
+    remedy = f"{error.remedy} What was moved so far is safe; mend this, then run the same command again."
+    return FatalError(error.problem, remedy.lstrip())
 
 
 def copier(src: Server, dst: Server, settings: Settings) -> Copier:

@@ -40,7 +40,7 @@ class EarlierFailed(ObjectError):
 
     def __init__(self, name: str, error: ObjectError) -> None:
         super().__init__("an earlier one failed", f"{name} could not be moved, and this one comes after it.")
-        self.temporary = _is_temporary(error)
+        self.temporary = error.temporary
 
 
 @dataclass(slots=True)
@@ -250,7 +250,7 @@ class Pass:
                 outcome=Outcome.FAILED,
                 cause=error.cause,
                 error=str(error),
-                temporary=_is_temporary(error),
+                temporary=error.temporary,
             )
         )
 
@@ -278,13 +278,6 @@ class Pass:
             await self._failed(draft, error)
         else:
             await self._moved(draft, Outcome.MOVED, filled, started)
-
-
-def _is_temporary(error: ObjectError) -> bool:
-    """Return whether the same object may well be moved by the next run."""
-    if isinstance(error, EarlierFailed):
-        return error.temporary
-    return isinstance(error, CallError) and not error.definite
 
 
 async def recover(kind: Kind[Any, Any], ledger: Journal) -> None:

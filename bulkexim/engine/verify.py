@@ -16,7 +16,7 @@ from bulkexim.engine.events import Events, Finished, Found, Listener, Outcome, P
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far
 from bulkexim.engine.pairing import AnyComparison, Pairing
 from bulkexim.engine.verification import Finding, FindingListener, Tally, Verdict, Verification
-from bulkexim.errors import CallError, ObjectError
+from bulkexim.errors import ObjectError
 from bulkexim.kinds.base import Kind
 from bulkexim.kinds.compare.base import Paired, Sides
 from bulkexim.kinds.compare.difference import Difference, differences
@@ -179,5 +179,5 @@ def _not_comparable(kind: Kind[Any, Any], paired: Paired, error: ObjectError) ->
         id=paired.draft.id,
         dst_id=paired.dst_id,
         detail=str(error),
-        temporary=isinstance(error, CallError) and not error.definite,
+        temporary=error.temporary,
     )

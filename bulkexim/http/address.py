@@ -13,6 +13,16 @@ _HIGHEST_PORT = 65535
 _LONGEST_LABEL = 63
 
 
+def flag(name: str, option: str) -> str:
+    """Return the flag of an option of the server ``name``: "source", "destination", or the storage of one of them."""
+    return f"--{'src' if name.startswith('source') else 'dst'}-{option}"
+
+
+def address_flag(name: str) -> str:
+    """Return the flag that gives the address of a server, or of its storage."""
+    return flag(name, "storage" if name.endswith(" storage") else "uri")
+
+
 def server_address(uri: str, name: str) -> httpx.URL:
     """Return the address of the server ``name`` ("source" or "destination"), with its login if it holds one.
 
@@ -31,11 +41,15 @@ def server_address(uri: str, name: str) -> httpx.URL:
         raise UsageError(f"The {name} address {shown} names no host.", _REMEDY)
     if base.port is not None and not 0 < base.port <= _HIGHEST_PORT:
         raise UsageError(f"The {name} address {shown} has a port that cannot be.", _REMEDY)
-    if base.query or base.fragment:
-        flag = "--src-token" if name == "source" else "--dst-token"
+    if base.fragment.startswith("/"):
+        server = str(shown).rstrip("/")
         raise UsageError(
-            f"The {name} address {shown} has a query, which no call could keep.", f"Give a token with {flag}."
+            f"The {name} address {server}/#/... is that of a page.",
+            f"Give that of the server: {address_flag(name)} {server}.",
         )
+    if base.query or base.fragment:
+        remedy = f"Leave it out; a token is given with {flag(name, 'token')}."
+        raise UsageError(f"The {name} address {shown} has a query or an anchor, which no call could keep.", remedy)
     return base
 
 

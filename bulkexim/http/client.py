@@ -26,10 +26,13 @@ from bulkexim.errors import (
     TemporaryTrouble,
     Throttled,
 )
+from bulkexim.http import advice
+from bulkexim.http.address import address_flag
+from bulkexim.http.broken import NotTls, ProxyRefuses, Untrusted
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.replies import plain, raise_for_reply
 from bulkexim.http.retry import Patience, Repeat, Traffic, Tries
-from bulkexim.http.transport import OWN_CONNECTION, Untrusted
+from bulkexim.http.transport import OWN_CONNECTION
 
 T = TypeVar("T")
 Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
@@ -44,6 +47,8 @@ SLOWEST = 50_000
 UPLOAD_SECONDS = 120.0
 #: A server, or the proxy before it, that says this has too much to do or is not there.
 OVERLOADED = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+#: Troubles with a connection that more tries would not mend.
+FATAL = (Untrusted, NotTls, ProxyRefuses)
 #: A text of JSON, or a word that Python writes for a number which JSON does not have. A text that does not end is taken
 #: to the end, and nothing is tried twice: a reply may be large and hostile.
 _BARE_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(NaN|-?Infinity)', re.DOTALL)
@@ -199,18 +204,17 @@ class Client:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
                 raise
-        except Untrusted as error:
-            raise FatalError(
-                f"{what}: no trust between the server and us ({error}).",
-                "Give its authority with --src-server-cert-path or --dst-server-cert-path.",
-            ) from error
+        except FATAL as error:
+            raise FatalError(f"{what}: {error}.", advice.connection(error, self.name)) from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise NotSent(f"{what}: the server cannot be reached ({error}).") from error
+            raise NotSent(f"{what}: {error}.", remedy=advice.connection(error, self.name)) from error
         except httpx.TimeoutException as error:
             self.limiter.pushed_back()
             raise Lost(f"{what}: no reply within {self.patience.reply:g} s.") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise FatalError(f"{what}: {error}", "Give an http:// or https:// address.") from error
+            raise FatalError(
+                f"{what}: {error}", f"Give an http:// or https:// address with {address_flag(self.name)}."
+            ) from error
         except httpx.TransportError as error:
             raise Lost(f"{what}: the connection broke ({error}).") from error
         except httpx.DecodingError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from datetime import UTC, datetime
@@ -21,13 +22,16 @@ from bulkexim.errors import (
     Refused,
     ServerFault,
     Throttled,
+    TooLarge,
 )
-from bulkexim.http import auth
+from bulkexim.http import advice, auth
 from bulkexim.masking import Mask, masking
 
 HTTP_OK = range(200, 300)
 HTTP_REDIRECT = range(300, 400)
 _TEXT_LIMIT = 300
+#: What a page says in short; of a hostile one, the beginning is looked at only.
+_TITLE = re.compile(r"\A.{0,2000}?<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE | re.DOTALL)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -38,7 +42,9 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 def raise_for_reply(response: httpx.Response, what: str) -> None:
-    """Raise what the reply means; return when it is a success. ``what`` names the call in the sentence.
+    """Raise what the reply means; return when it is a success.
+
+    ``what`` names the call in the sentence, the server first: "source GET api/…".
 
     :raises FatalError: the login was refused, the server redirects, or a part of it is switched off
     :raises CallError: any other reply that is not a success; the subclass carries the policy
@@ -46,25 +52,34 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
     status = response.status_code
     if status in HTTP_OK:
         return
+    name = advice.server_of(what)
     if status in HTTP_REDIRECT:
-        raise FatalError(
-            f"{what}: the server redirects to {_target(response)}.", "Give that address itself; none is followed."
-        )
+        remedy = advice.redirect(name, response.request.url, httpx.URL(response.headers.get("location", "")))
+        raise FatalError(f"{what}: the server redirects to {_target(response)}.", plain(response)(remedy))
     body = _error_body(response.content)
     text = f"{what}: {_sentence(response, body)}"
     if status == httpx.codes.UNAUTHORIZED:
-        raise FatalError(f"{what}: the login was refused.", "Check the user name and password, or the token.")
+        problem, remedy = advice.login(name, response.request.headers)
+        raise FatalError(f"{what}: {problem}.", remedy)
     if body is None and status == httpx.codes.FORBIDDEN and "Invalid Host header" in response.text:
-        raise FatalError(
-            f"{what}: the server does not accept this host name.",
-            "Start it with --allowed-hosts, or use an address that it allows.",
-        )
+        host = response.request.url.host
+        raise FatalError(f"{what}: the server does not go by the name {host!r}.", advice.host_name(name, host))
+    if body is None and "plain HTTP request was sent to HTTPS port" in response.text:
+        raise FatalError(f"{what}: the server speaks TLS, and was asked without.", advice.with_tls(name))
     if _is_switched_off(response, body):
-        raise FatalError(text, "The server was started without this part.")
-    raise _call_error(response, body, text)
+        raise FatalError(text, advice.switched_off(name, text))
+    raise _call_error(response, body, text, name)
 
 
-def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> CallError:
+def keeps_out(response: httpx.Response) -> bool:
+    """Return whether nobody is let through to a route: by a server that has it not, or by a gateway before it."""
+    status = response.status_code
+    if status in HTTP_REDIRECT or status in (httpx.codes.UNAUTHORIZED, httpx.codes.METHOD_NOT_ALLOWED):
+        return True
+    return status in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND) and _error_body(response.content) is None
+
+
+def _call_error(response: httpx.Response, body: ErrorBody | None, text: str, name: str) -> CallError:
     status = response.status_code
     code = _shortened(plain(response)(str(body.error_code))) if body else ""
     if _is_put_off(response, body):
@@ -83,7 +98,24 @@ def _call_error(response: httpx.Response, body: ErrorBody | None, text: str) -> 
         return NotFound(text, status=status, cause=code)
     if code == "BAD_REQUEST" and body and re.search(r"IntegrityError|UNIQUE constraint|UniqueViolation", body.message):
         return RacingDuplicate(text, status=status, cause="duplicate")
-    return Refused(text, status=status, cause=code or f"HTTP {status}")
+    cause = code or f"HTTP {status}"
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        size = int(response.request.headers.get("content-length", 0))
+        problem = f"{text}: a body of {size:,} bytes is more than is taken there."
+        return TooLarge(problem, status=status, cause="too large", remedy=advice.body_limit(name, size))
+    return Refused(text, status=status, cause=cause, remedy=_remedy(response, body, name))
+
+
+def _remedy(response: httpx.Response, body: ErrorBody | None, name: str) -> str:
+    """Return what to do about a refusal that the user may do something about."""
+    request, status = response.request, response.status_code
+    if status in (httpx.codes.REQUEST_URI_TOO_LONG, httpx.codes.REQUEST_HEADER_FIELDS_TOO_LARGE):
+        return advice.address_limit(name)
+    if status != httpx.codes.FORBIDDEN:
+        return ""
+    if body is not None or response.text.strip() == "Permission denied":
+        return advice.right(name, request.method, request.url.path)
+    return f"If that is not the {name} itself: a gateway before it does not let this call through."
 
 
 def _is_put_off(response: httpx.Response, body: ErrorBody | None) -> bool:
@@ -126,8 +158,9 @@ def _sentence(response: httpx.Response, body: ErrorBody | None) -> str:
     if body is not None:
         code, message = _shortened(mask(str(body.error_code))), _shortened(mask(body.message))
         return f"{code}: {message} (HTTP {response.status_code})"
-    said = "" if _is_page(response.text) else _shortened(mask(response.text))
-    return f"HTTP {response.status_code} {said}".rstrip()
+    title = _TITLE.search(response.text) if _is_page(response.text) else None
+    said = html.unescape(title[1]) if title else "" if _is_page(response.text) else response.text
+    return f"HTTP {response.status_code} {_shortened(mask(said))}".rstrip()
 
 
 def _target(response: httpx.Response) -> str:

@@ -119,10 +119,13 @@ class Tries:
                 self.traffic.unsure += 1
                 raise Unsure(error.problem, cause=error.cause, status=error.status) from error
             if _is_absence(error):
+                why = error.problem.partition(": ")[2].rstrip(".")
                 raise TemporaryTrouble(
-                    f"{self.what}: the {self.name} did not answer for {self.patience.seconds:.0f} s.",
-                    "Run the same command again when it is back.",
+                    f"{self.what}: the {self.name} did not answer for {self.patience.seconds:.0f} s ({why}).",
+                    f"{error.remedy} Run the same command again when it is back.".lstrip(),
                 ) from error
+            if faults >= self.patience.fault_tries:
+                error.temporary = False  # It was the same every time.
             raise
 
     async def _pause(self, seconds: float) -> None:

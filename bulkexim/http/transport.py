@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 
 import aiohttp
 import anyio
 import httpx
 from yarl import URL
 
-from bulkexim.http import auth
-from bulkexim.masking import masking
+from bulkexim.http.broken import in_httpx_terms
 
 #: Idle connections are given up before MLflow's server does (it closes them after 5 s).
 KEEPALIVE_SECONDS = 3.0
@@ -31,49 +29,13 @@ OWN_CONNECTION = "own connection"
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
-class Untrusted(httpx.ConnectError):
-    """The server's certificate is not one that we trust, or it wants one of ours."""
-
-
-# The first match wins, so subclasses stand before their bases.
-_MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
-    (aiohttp.ClientSSLError, Untrusted),
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    (aiohttp.ClientPayloadError, httpx.ReadError),
-    (aiohttp.ClientError, httpx.RemoteProtocolError),
-    (TimeoutError, httpx.ReadTimeout),
-    (OSError, httpx.ReadError),
-)
-
-
-@contextmanager
-def _in_httpx_terms(request: httpx.Request) -> Iterator[None]:
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as error:
-        for theirs, ours in _MEANINGS:
-            if isinstance(error, theirs):
-                text = masking(auth.secrets(request.headers))(_sentence(error))
-                raise ours(text or type(error).__name__) from error
-        raise
-
-
-def _sentence(error: Exception) -> str:
-    """Return what an error says, but not the bytes below it: they are the server's, and may be what we sent to it."""
-    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    return text.partition("\n")[0].rstrip(": ")
-
-
 class _Body(httpx.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse, request: httpx.Request) -> None:
         self._response = response
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _in_httpx_terms(self._request):
+        with in_httpx_terms(self._request):
             async for chunk in self._response.content.iter_chunked(CHUNK_BYTES):
                 yield chunk
 
@@ -107,7 +69,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits: dict[str, float | None] = request.extensions.get("timeout", {})
         body = request.stream if isinstance(request.stream, httpx.AsyncByteStream) else None
-        with _in_httpx_terms(request):
+        with in_httpx_terms(request):
             response = await self._session(own=OWN_CONNECTION in request.extensions).request(
                 request.method,
                 URL(str(request.url), encoded=True),
