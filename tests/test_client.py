@@ -311,7 +311,7 @@ async def test_a_reply_that_was_used_is_gone_at_once(client: Client) -> None:
     stored(client, b"a page of a listing, a megabyte long")
     gc.disable()
     try:
-        reply = weakref.ref(await client.exchange(client.http.build_request("GET", PATH)))
+        reply = weakref.ref(await client._send(client.http.build_request("GET", PATH), "destination GET", PATH))
         assert reply() is None
     finally:
         gc.enable()

@@ -102,6 +102,11 @@ class Capabilities:
         return self.version >= (2, 3)
 
     @property
+    def longest_address(self) -> int:
+        """How many bytes an address can have (4,094 for gunicorn, the server before 3.3; 8 KiB for most gateways)."""
+        return 8000 if self.version >= (3, 3) else 4000
+
+    @property
     def streams_uploads(self) -> bool:
         """Whether an upload may take its time (gunicorn, the server before 3.3, kills a request after 30 s)."""
         return self.version >= (3, 3)
@@ -152,19 +157,11 @@ async def detected(client: Client) -> Capabilities:
 
 async def _told_version(client: Client) -> str | None:
     """Return what the server says of its version, or ``None``: it does not, or something before it answers instead."""
-    request = client.http.build_request("GET", "version")
-
-    async def send() -> str:
-        response = await client.exchange(request)
-        return response.text.strip()
-
     try:
-        text = await client.insist(send, f"{client.name} GET version")
+        text = await client.text("version")
     except CallError as error:
         if not error.definite:
             raise
-        return None
-    except FatalError:
         return None  # Redirected or refused, as a page would be: whether the login is right, the API says.
     return text if _NUMBER.match(text) else None
 
@@ -172,6 +169,8 @@ async def _told_version(client: Client) -> str | None:
 async def _info(client: Client) -> ServerInfo | None:
     try:
         return await client.call("GET", "api/3.0/mlflow/server-info", ServerInfo)
+    except FatalError:
+        return None  # A gateway keeps this route from us; the API as such has let us in.
     except CallError as error:
         if error.definite:
             return None
@@ -193,6 +192,8 @@ async def _has(client: Client, route: str) -> bool:
         await client.call("GET", route, Nothing)
     except NoSuchEndpoint as error:
         return error.status == HTTPStatus.METHOD_NOT_ALLOWED
+    except FatalError:
+        return False
     except CallError as error:
         if not error.definite:
             raise

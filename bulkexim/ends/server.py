@@ -14,6 +14,7 @@ import httpx
 
 from bulkexim.config import Endpoint
 from bulkexim.ends.capabilities import Capabilities, Nothing
+from bulkexim.ends.optional_routes import OptionalRoutes
 from bulkexim.ends.pages import pages
 from bulkexim.ends.probe import probe
 from bulkexim.errors import FatalError, NotFound, ObjectError
@@ -41,7 +42,7 @@ class Server:
     """One MLflow server. ``identity`` is the name under which it is remembered, free of credentials.
 
     ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so; ``storage`` is
-    the object storage behind it, if that was named.
+    the object storage behind it, if that was named; ``optional`` knows which of its pages' routes we may use.
     """
 
     client: Client
@@ -49,6 +50,7 @@ class Server:
     capabilities: Capabilities = field(default_factory=lambda: Capabilities((0, 0), "unknown"))
     folder: Path | None = None
     storage: Storage | None = None
+    optional: OptionalRoutes = field(default_factory=OptionalRoutes)
 
     async def get(self, path: str, reply: type[T], params: Params | None = None) -> T:
         """GET a route below ``/api/2.0/mlflow/`` (or any other that starts with a slash)."""
@@ -163,7 +165,7 @@ def _unprobed(
         auth=auth.plugin(endpoint) or login,
     )
     first = replace(FIRST_PATIENCE, reply=patience.reply)
-    client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), first)
+    client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), first, api="api/")
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
     known_as = identity or f"{str(base).rstrip('/')}{workspace}"
     behind = storage(endpoint, name, patience, client.traffic)

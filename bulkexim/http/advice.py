@@ -72,6 +72,11 @@ def connection(error: httpx.TransportError, name: str) -> str:
             return f"Check {address}, the network and its firewalls, and whether the server is up."
 
 
+def pages(name: str) -> str:
+    """Return what to do about a route that MLflow has for its web pages, and that a gateway keeps from us."""
+    return f"If a gateway before the {name} lets only /api/ through with this login: let it pass this route as well."
+
+
 def with_tls(name: str) -> str:
     """Return what to do about a server that speaks TLS where it was asked without."""
     return f"Give {address_flag(name)} with https://."

@@ -18,19 +18,15 @@ import msgspec
 from bulkexim.errors import (
     BadReply,
     CallError,
-    FatalError,
     Lost,
-    NotSent,
     Refused,
     ServerFault,
     TemporaryTrouble,
     Throttled,
 )
-from bulkexim.http import advice
-from bulkexim.http.address import address_flag
-from bulkexim.http.broken import NotTls, ProxyRefuses, Untrusted
 from bulkexim.http.limiter import Limiter
-from bulkexim.http.replies import plain, raise_for_reply
+from bulkexim.http.no_reply import Broken, meaning
+from bulkexim.http.replies import plain, raise_for_gateway, raise_for_reply
 from bulkexim.http.retry import Patience, Repeat, Traffic, Tries
 from bulkexim.http.transport import OWN_CONNECTION
 
@@ -47,8 +43,6 @@ SLOWEST = 50_000
 UPLOAD_SECONDS = 120.0
 #: A server, or the proxy before it, that says this has too much to do or is not there.
 OVERLOADED = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
-#: Troubles with a connection that more tries would not mend.
-FATAL = (Untrusted, NotTls, ProxyRefuses)
 #: A text of JSON, or a word that Python writes for a number which JSON does not have. A text that does not end is taken
 #: to the end, and nothing is tried twice: a reply may be large and hostile.
 _BARE_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(NaN|-?Infinity)', re.DOTALL)
@@ -56,7 +50,10 @@ _BARE_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(NaN|-?Infinity)', re.DOTALL)
 
 @dataclass(slots=True)
 class Client:
-    """Calls to one server. ``name`` stands for the server in sentences: "source" or "destination"."""
+    """Calls to one server. ``name`` stands for the server in sentences: "source" or "destination".
+
+    Paths that do not begin with ``api`` are for web pages: a gateway may keep them from us, and let the API through.
+    """
 
     name: str
     http: httpx.AsyncClient
@@ -65,6 +62,7 @@ class Client:
     traffic: Traffic = field(default_factory=Traffic)
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     clock: Callable[[], float] = time.monotonic
+    api: str = ""
     _base: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +98,7 @@ class Client:
                 request = self._request(method, path, params, content, headers)
                 if heavy:
                     request.extensions[OWN_CONNECTION] = True
-                response = await self._send(request, self._named(method, request.url.path))
+                response = await self._send(request, self._named(method, request.url.path), path)
             decoded = _decoded(response, reply, what)
             if check is not None:
                 check(decoded)
@@ -127,7 +125,7 @@ class Client:
         # What is stored is wanted byte for byte, not as a proxy would pack it.
         request = self._request("GET", path, params, None, {**headers, "accept-encoding": "identity"})
         async with self.limiter.slot():
-            response = await self._send(request, what, stream=True)
+            response = await self._send(request, what, path, stream=True)
             try:
                 if attached:
                     _insist_on_attachment(response, what)
@@ -160,7 +158,7 @@ class Client:
         what = self._named(method, path)
         async with self.limiter.slot():
             with anyio.move_on_after(UPLOAD_SECONDS + length / SLOWEST) as deadline:
-                response = await self._send(request, what)
+                response = await self._send(request, what, path)
                 if response.content:
                     _decoded(response, dict[str, Any], what)  # A gateway's page would pass for a file that was stored.
         if deadline.cancelled_caught:
@@ -186,12 +184,22 @@ class Client:
         """Return the whole address: httpx would take every part of it to pieces anew."""
         return f"{self._base}{path}?{urlencode(params)}" if params else f"{self._base}{path}"
 
-    async def exchange(self, request: httpx.Request) -> httpx.Response:
-        """Send one request, once, and read its reply."""
-        async with self.limiter.slot():
-            return await self._send(request, self._named(request.method, request.url.path))
+    async def text(self, path: str) -> str:
+        """Return what a route says that answers with plain text.
 
-    async def _send(self, request: httpx.Request, what: str, *, stream: bool = False) -> httpx.Response:
+        :raises CallError: the server declined, or kept failing
+        :raises TemporaryTrouble: see `call`
+        """
+        what = self._named("GET", path)
+
+        async def send() -> str:
+            async with self.limiter.slot():
+                response = await self._send(self._request("GET", path, None, None, {}), what, path)
+            return response.text.strip()
+
+        return await self.insist(send, what)
+
+    async def _send(self, request: httpx.Request, what: str, path: str, *, stream: bool = False) -> httpx.Response:
         self.traffic.requests += 1
         try:
             response = await self.http.send(request, stream=True)
@@ -199,26 +207,17 @@ class Client:
                 if not stream or not response.is_success:
                     # The stream of httpx refers back to its response, so both would stay until Python collects cycles.
                     response.stream = httpx.ByteStream(await response.aread())
+                if not path.startswith(self.api):
+                    raise_for_gateway(response, what)
                 raise_for_reply(response, what)
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
                 raise
-        except FATAL as error:
-            raise FatalError(f"{what}: {error}.", advice.connection(error, self.name)) from error
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise NotSent(f"{what}: {error}.", remedy=advice.connection(error, self.name)) from error
-        except httpx.TimeoutException as error:
-            self.limiter.pushed_back()
-            raise Lost(f"{what}: no reply within {self.patience.reply:g} s.") from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise FatalError(
-                f"{what}: {error}", f"Give an http:// or https:// address with {address_flag(self.name)}."
-            ) from error
-        except httpx.TransportError as error:
-            raise Lost(f"{what}: the connection broke ({error}).") from error
-        except httpx.DecodingError as error:
-            raise BadReply(f"{what}: the reply cannot be unpacked ({error}).") from error
+        except Broken as error:
+            if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+                self.limiter.pushed_back()
+            raise meaning(error, what, self.patience.reply) from error
         except (Throttled, ServerFault) as error:
             self._note_push(error)
             raise

@@ -71,12 +71,18 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
     raise _call_error(response, body, text, name)
 
 
-def keeps_out(response: httpx.Response) -> bool:
-    """Return whether nobody is let through to a route: by a server that has it not, or by a gateway before it."""
+def raise_for_gateway(response: httpx.Response, what: str) -> None:
+    """Raise that a route is kept from us, as pages may be by a gateway that lets the API through.
+
+    :raises NoSuchEndpoint: it is, or the server does not have it
+    """
     status = response.status_code
-    if status in HTTP_REDIRECT or status in (httpx.codes.UNAUTHORIZED, httpx.codes.METHOD_NOT_ALLOWED):
-        return True
-    return status in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND) and _error_body(response.content) is None
+    kept = status in HTTP_REDIRECT or status in (httpx.codes.UNAUTHORIZED, httpx.codes.METHOD_NOT_ALLOWED)
+    if status in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND):
+        kept = _error_body(response.content) is None
+    if kept:
+        text = f"{what}: {_sentence(response, _error_body(response.content))}"
+        raise NoSuchEndpoint(text, status=status, remedy=advice.pages(advice.server_of(what)))
 
 
 def _call_error(response: httpx.Response, body: ErrorBody | None, text: str, name: str) -> CallError:

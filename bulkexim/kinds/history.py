@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import intern
 from typing import Annotated, Literal, NamedTuple
+from urllib.parse import quote_plus
 
 import msgspec
 
+from bulkexim.ends.capabilities import Capabilities
 from bulkexim.ends.server import Server
 from bulkexim.errors import CallError
 from bulkexim.ids import SourceId
@@ -23,8 +25,12 @@ from bulkexim.tasks import together
 BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 #: Points of one bulk reply at most; the rest is left out without a word (``mlflow.server.handlers``).
 BULK_POINTS = 25_000
-#: A history whose last step is as high as this costs no more alone.
+#: The same below ``/api/`` (MLflow 2.10): slower before 3.15, and thinned out where there is more than `LONG` allows.
+INTERVAL = "metrics/get-history-bulk-interval"
+#: A history whose last step is as high as this costs no more alone; of as many points, `INTERVAL` may leave some out.
 LONG = 2500
+#: All steps that there can be: without bounds, MLflow before 3.15 leaves out negative ones.
+EVERY_STEP = (("start_step", -(2**63)), ("end_step", 2**63 - 1))
 #: Points that a window may hold in memory.
 WINDOW_POINTS = 200_000
 HISTORY_PAGE = 10_000
@@ -95,8 +101,7 @@ class Shared(NamedTuple):
 
 def shared(source: Server, latest: Latest) -> list[Shared]:
     """Return the bulk calls that bring most of the histories, as far as their last steps tell."""
-    at_once = source.capabilities.bulk_runs
-    if at_once == 1 or _expected(latest) > WINDOW_POINTS:
+    if source.capabilities.bulk_runs == 1 or _expected(latest) > WINDOW_POINTS:
         return []
     calls: list[Shared] = []
     open_calls: dict[str, Shared] = {}
@@ -106,7 +111,11 @@ def shared(source: Server, latest: Latest) -> list[Shared]:
             if abs(last.step) >= LONG:
                 continue
             points[last.key] += abs(last.step) + 1
-            if last.key not in open_calls or points[last.key] >= BULK_POINTS or _full(open_calls[last.key], at_once):
+            if (
+                last.key not in open_calls
+                or points[last.key] >= BULK_POINTS
+                or _is_full(open_calls[last.key], source.capabilities)
+            ):
                 points[last.key] = abs(last.step) + 1
                 open_calls[last.key] = Shared(last.key, [])
                 calls.append(open_calls[last.key])
@@ -114,8 +123,10 @@ def shared(source: Server, latest: Latest) -> list[Shared]:
     return [call for call in calls if len(call.runs) > 1]
 
 
-def _full(call: Shared, at_once: int) -> bool:
-    return len(call.runs) >= at_once
+def _is_full(call: Shared, able: Capabilities) -> bool:
+    # Each run takes "&run_ids=" and its id; what else an address holds, but for the key, has room in 200 letters.
+    room = able.longest_address - 200 - len(quote_plus(call.key))
+    return len(call.runs) >= min(able.bulk_runs, room // len(f"&run_ids={call.runs[0]}"))
 
 
 async def histories(source: Server, latest: Latest) -> Histories:
@@ -135,21 +146,50 @@ def expected_requests(source: Server, latest: Latest) -> int:
 
 
 async def _read_ahead(found: Histories, call: Shared) -> None:
-    params: list[tuple[str, str | int]] = [("metric_key", call.key), ("max_results", BULK_POINTS)]
     try:
-        reply = await found.source.get(BULK, _Bulk, [*params, *(("run_id", run_id) for run_id in call.runs)])
+        points = await _in_bulk(found.source, call)
+        if points is None:
+            points = await _by_interval(found.source, call)
     except CallError:
         return  # Run by run, a failure stays with its run.
+    for run_id in call.runs:
+        if run_id in points:
+            found.read[run_id, call.key] = points[run_id]
+
+
+async def _in_bulk(source: Server, call: Shared) -> dict[SourceId, list[Point]] | None:
+    """Return the points of those runs whose history comes whole; ``None`` where the route is kept from us."""
+    params: list[tuple[str, str | int]] = [("metric_key", call.key), ("max_results", BULK_POINTS)]
+    params += [("run_id", run_id) for run_id in call.runs]
+    reply = await source.optional.ask(BULK, lambda: source.get(BULK, _Bulk, params))
+    if reply is None:
+        return None
+    points = _by_run(reply)
+    if len(reply.metrics) >= BULK_POINTS:
+        del points[reply.metrics[-1].run_id]  # Points come run by run, so only the last run may be cut.
+    return points
+
+
+async def _by_interval(source: Server, call: Shared) -> dict[SourceId, list[Point]]:
+    """Return the same by a route of the API; from MLflow 3.15 on a run is thinned out by itself, before by its steps.
+
+    Before, steps are left out when all runs together have more than `LONG`; then that many are in the reply.
+    """
+    params: list[tuple[str, str | int]] = [("metric_key", call.key), ("max_results", LONG), *EVERY_STEP]
+    params += [("run_ids", run_id) for run_id in call.runs]
+    reply = await source.optional.ask(INTERVAL, lambda: source.get(INTERVAL, _Bulk, params))
+    if reply is None or len({point.step for point in reply.metrics}) >= LONG:
+        return {}
+    return {run_id: points for run_id, points in _by_run(reply).items() if len(points) < LONG}
+
+
+def _by_run(reply: _Bulk) -> dict[SourceId, list[Point]]:
     points: dict[SourceId, list[Point]] = {}
     for metric in reply.metrics:
         # Every point comes with a key of its own; tens of thousands are held at once.
         point = Point(intern(metric.key), metric.value, metric.timestamp, metric.step)
         points.setdefault(metric.run_id, []).append(point)
-    if len(reply.metrics) >= BULK_POINTS:
-        del points[reply.metrics[-1].run_id]  # Points come run by run, so only the last run may be cut.
-    for run_id in call.runs:
-        if run_id in points:
-            found.read[run_id, call.key] = points[run_id]
+    return points
 
 
 async def history(source: Server, run_id: SourceId, key: str) -> AsyncIterator[Sequence[Point]]:
