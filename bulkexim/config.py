@@ -109,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     accept: tuple[str, ...] = ()
     work_dir: Path = Path(".bulkexim")
     source_id: Text | None = None
+    #: Move a source although the destination holds it already, under another ``source_id``.
+    allow_duplicates: bool = False
     recheck: bool = False
     #: Begin with an empty ledger, and fill it from the markers at the destination.
     rebuild_ledger: bool = False

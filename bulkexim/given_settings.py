@@ -52,6 +52,7 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     accept: tuple[str, ...] | str | None = None
     work_dir: str | None = None
     source_id: str | None = None
+    allow_duplicates: bool | None = None
     recheck: bool | None = None
     rebuild_ledger: bool | None = None
     dry_run: bool | None = None
@@ -222,6 +223,7 @@ def settings(merged: FileSettings) -> Settings:
         accept=listing(merged.accept or None) or (),
         work_dir=Path(merged.work_dir or Settings().work_dir),
         source_id=merged.source_id,
+        allow_duplicates=bool(merged.allow_duplicates),
         recheck=bool(merged.recheck),
         rebuild_ledger=bool(merged.rebuild_ledger),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import NewType
+from typing import NamedTuple, NewType
 
 SourceId = NewType("SourceId", str)
 DestinationId = NewType("DestinationId", str)
@@ -17,6 +17,8 @@ DestinationId = NewType("DestinationId", str)
 PREFIX = "bulkexim."
 #: Tag set in the create call of each object: see `marker`.
 MARKER_TAG = PREFIX + "marker"
+#: Tag with the identity of the source in plain text, on experiments and registered models: no marker can be read.
+IDENTITY_TAG = PREFIX + "source.server"
 #: Tag that takes the place of the marker on an object that is being swept away; its value is the marker.
 SWEPT_TAG = PREFIX + "swept"
 #: Tag with the digest of what was written; a later run compares it with what should be there.
@@ -34,6 +36,26 @@ def marker(source: str, kind: str, source_id: str) -> str:
     """
     text = f"{source}\0{kind}\0{source_id}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class MadeFrom(NamedTuple):
+    """What the tags of an object say of the one from which a migration made it; empty where none did.
+
+    ``created`` is when that one was created (as its server told it), ``identity`` that of its server.
+    """
+
+    mark: str = ""
+    src_id: SourceId = SourceId("")
+    created: str = ""
+    identity: str = ""
+
+    def is_from(self, identity: str, kind: str) -> bool:
+        """Return whether the object was made from one of the source ``identity``."""
+        return bool(self.mark) and self.mark == marker(identity, kind, self.src_id)
+
+    def named(self, kind: str) -> str:
+        """Return the identity of the source, if the marker proves it."""
+        return self.identity if self.identity and self.is_from(self.identity, kind) else ""
 
 
 def digest(data: bytes) -> str:

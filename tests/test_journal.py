@@ -161,16 +161,24 @@ async def test_a_value_that_cannot_be_stored_is_told_to_its_caller_and_the_next_
         assert states(tmp_path) == {"run1": "filled"}
 
 
-async def test_another_pair_of_ends_is_refused(tmp_path: Path) -> None:
+async def test_another_pair_of_ends_is_refused_once_something_was_begun(tmp_path: Path) -> None:
     async with journal(tmp_path) as ledger:
+        ledger.bind("http://slip", "http://of the pen")
+        await ledger.planned("run", {SourceId("of the slip"): "one"})
+        await ledger.recovered("run")
         ledger.bind("http://one", "http://two")
+        assert (await ledger.rows("run", [SourceId("of the slip")]), "recovered run" in ledger.setup()) == ({}, False)
+        await ledger.planned("run", {RUN: "one"})
+        await ledger.intent("run", RUN, "")
         ledger.bind("http://one", "http://two")
-    for source, destination, key in (("http://x", "http://two", "source"), ("http://one", "http://x", "destination")):
-        async with journal(tmp_path) as ledger:
-            with pytest.raises(FatalError, match=f"with {key} http://(one|two), not http://x") as raised:
-                ledger.bind(source, destination)
-            assert "--work-dir" in raised.value.remedy
-            assert ledger.setup()["source"] == "http://one"
+    async with journal(tmp_path) as ledger:
+        with pytest.raises(FatalError, match="belongs to a migration from http://one, not from http://x") as source:
+            ledger.bind("http://x", "http://two")
+        with pytest.raises(FatalError, match="belongs to a migration to http://two, not to http://x") as destination:
+            ledger.bind("http://one", "http://x")
+        assert "add --source-id http://one: with another --work-dir everything would be" in source.value.remedy
+        assert "Give another --work-dir" in destination.value.remedy
+        assert ledger.setup()["source"] == "http://one"
 
 
 async def test_a_ledger_that_another_program_holds_is_not_called_damaged(tmp_path: Path) -> None:

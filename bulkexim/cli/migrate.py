@@ -21,6 +21,7 @@ from bulkexim.cli.options import GroupedCommand
 @running("--config", "config_path", type=CONFIG, metavar="FILE", help="TOML file with these settings.")
 @running("--recheck", is_flag=True, help="Write again what the ledger holds for complete.")
 @running("--rebuild-ledger", is_flag=True, help="Set the ledger aside, and fill a new one from the destination.")
+@running("--allow-duplicates", is_flag=True, help="Move what the destination holds already under another --source-id.")
 @running("--verify", type=LEVELS, help="Compare both ends afterwards, as 'bulkexim verify' does.")
 @running("--repair", is_flag=True, help="Compare, then move again what is missing or differs, and compare once more.")
 @traffic()

@@ -10,17 +10,23 @@ from typing import NamedTuple
 from bulkexim.artifacts.agreement import check_folder, writable
 from bulkexim.artifacts.copier import Copier
 from bulkexim.config import Endpoint, Settings
+from bulkexim.ends.local_store import scheme
 from bulkexim.ends.opening import opened
 from bulkexim.ends.server import Server
-from bulkexim.engine.events import Events, Listener
+from bulkexim.engine.binding import bind
+from bulkexim.engine.events import Events, Listener, Warned
 from bulkexim.engine.report import Counting, Report
 from bulkexim.engine.transfer import transfer
-from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble
+from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble, UsageError
+from bulkexim.http.address import server_address
 from bulkexim.http.retry import Patience
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import locked, set_aside
 from bulkexim.ledger.journal import journal
 from bulkexim.platforms import check_platform
+
+#: The workspace of a server that is asked without one.
+DEFAULT_WORKSPACE = "default"
 
 
 class Ends(NamedTuple):
@@ -54,11 +60,12 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
         if settings.rebuild_ledger:
             set_aside(settings.work_dir)
         async with journal(settings.work_dir) as ledger:
-            ledger.bind(src.identity, dst.identity)
-            pair = Pair(src, dst, ledger, settings)
+            pair, events = Pair(src, dst, ledger, settings), Events(counting, *listeners)
             try:
+                for warning in await bind(ledger, src, dst):
+                    events.emit(Warned(warning))
                 async with writable(dst):
-                    await transfer(pair, copier(src, dst, settings), Events(counting, *listeners))
+                    await transfer(pair, copier(src, dst, settings), events)
             except CallError as error:
                 raise stopped(error) from error
             return counting.report(
@@ -100,11 +107,32 @@ async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Se
     :raises BulkeximError: one of them cannot be used
     """
     check_platform()
-    src = Endpoint(uri=source) if isinstance(source, str) else source
-    dst = Endpoint(uri=destination) if isinstance(destination, str) else destination
+    src, dst = _endpoint(source, "source"), _endpoint(destination, "destination")
+    _check_addresses(src, dst)
     patience = Patience(seconds=settings.patience_seconds, reply=settings.reply_seconds)
     serving = opened(src, "source", identity=settings.source_id, artifacts=settings.artifacts, patience=patience)
     async with serving as one, opened(dst, "destination", patience=patience) as other:
         for server in (one, other):
             await check_folder(server)
         yield Ends(one, other)
+
+
+def _endpoint(given: Endpoint | str, name: str) -> Endpoint:
+    if isinstance(given, Endpoint):
+        return given
+    if not isinstance(given, str):
+        raise UsageError(f"The {name} is neither an Endpoint nor an address.", "Give one such as http://host:5000.")
+    return Endpoint(uri=given)
+
+
+def _check_addresses(src: Endpoint, dst: Endpoint) -> None:
+    """Make sure that the two addresses are not the same; other addresses of one server show later, by what it holds."""
+    if not {scheme(src.uri), scheme(dst.uri)} <= {"http", "https"}:
+        return
+    one = server_address(src.uri, "source").copy_with(userinfo=b"")
+    other = server_address(dst.uri, "destination").copy_with(userinfo=b"")
+    if one == other and (src.workspace or DEFAULT_WORKSPACE) == (dst.workspace or DEFAULT_WORKSPACE):
+        raise FatalError(
+            f"Source and destination are the same: {one}.",
+            "Give two servers, or two workspaces of one server (--src-workspace, --dst-workspace).",
+        )

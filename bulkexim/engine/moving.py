@@ -26,6 +26,7 @@ from bulkexim.engine.lanes import Lane, lanes
 from bulkexim.errors import CallError, ObjectError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Draft, Filled, Kind
+from bulkexim.kinds.distinct_ends import check_no_own_copy
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.journal import Journal
 from bulkexim.ledger.schema import Row, State
@@ -119,6 +120,8 @@ class Pass:
     async def _select(self, values: Sequence[Any]) -> list[AnyDraft]:
         """Return what is missing or changed; what is there already is only counted."""
         drafts = await self.kind.drafts(values, final=self._final)
+        made = ((draft.name, self.kind.made_from(value)) for draft, value in zip(drafts, values, strict=True))
+        check_no_own_copy(self.pair, self.kind.name, made)
         # The pages of a source that is written to shift: one may show again what is on its way, which would double it.
         pairs = zip(drafts, values, strict=True)
         new = {draft.id: (draft, value) for draft, value in pairs if draft.id not in self._open}

@@ -14,6 +14,7 @@ import msgspec
 
 from bulkexim.config import Endpoint, Settings
 from bulkexim.ends.server import Server
+from bulkexim.engine.binding import bind
 from bulkexim.engine.events import StaysBehind
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.moving import recover
@@ -22,6 +23,7 @@ from bulkexim.errors import CallError
 from bulkexim.ids import DestinationId
 from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
+from bulkexim.kinds.safeguards import safeguards
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.journal import rehearsal
@@ -80,16 +82,17 @@ async def plan(source: Endpoint | str, destination: Endpoint | str, settings: Se
     settings = settings or Settings()
     memory = rehearsal(settings.work_dir, empty=settings.rebuild_ledger)
     async with ends(source, destination, settings) as (src, dst), memory as ledger:
-        ledger.bind(src.identity, dst.identity)
         try:
-            return await _Planning(Pair(src, dst, ledger, settings)).run()
+            warnings = await bind(ledger, src, dst)
+            return await _Planning(Pair(src, dst, ledger, settings), warnings).run()
         except CallError as error:
             raise stopped(error) from error
 
 
 class _Planning:
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: Pair, warnings: Sequence[str]) -> None:
         self._pair = pair
+        self._warnings = warnings
         self._sums: dict[str, _Sum] = {}
         self._notes: list[Note] = []
         self._behind = Behind(pair.settings.accept)
@@ -101,6 +104,7 @@ class _Planning:
         pair = self._pair
         scope = await resolve(pair)
         resolving = _sent(pair.source) - self._before["source"]
+        warnings = (*self._warnings, *scope.warnings, *await safeguards(pair, scope))
         way = copier(pair.source, pair.destination, pair.settings)
         # What the plan met is in the ledger, but never complete there.
         async for kinds in passes(pair, way, scope, pair.ledger.rows):
@@ -120,7 +124,7 @@ class _Planning:
             uncarried=tuple(uncarried),
             left_behind=self._behind.by_cause(),
             remarks=remarked(self._notes),
-            warnings=tuple(scope.warnings),
+            warnings=warnings,
             src_requests=round(whole.src_requests) + sent["source"] - self._extra,
             dst_requests=round(whole.dst_requests) + sent["destination"],
         )

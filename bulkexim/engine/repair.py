@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bulkexim.config import Settings
+from bulkexim.engine.binding import bind
 from bulkexim.engine.migration import Ends
 from bulkexim.engine.verification import Finding, Verdict
 from bulkexim.ids import SourceId
@@ -39,7 +40,7 @@ async def mark_for_repair(servers: Ends, settings: Settings, wrong: Wrong) -> No
     """
     with locked(settings.work_dir):
         async with journal(settings.work_dir) as ledger:
-            ledger.bind(servers.source.identity, servers.destination.identity)
+            await bind(ledger, *servers)
             for kind, ids in wrong.missing.items():
                 await ledger.forgotten(kind, *ids)
             for kind, ids in wrong.differing.items():

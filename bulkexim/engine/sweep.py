@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from bulkexim.config import Endpoint, Settings
+from bulkexim.engine.binding import bind
 from bulkexim.engine.events import Leftover
 from bulkexim.engine.leftovers import leftovers
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
@@ -51,8 +52,8 @@ async def sweep(
     async with ends(source, destination, settings) as servers:
         with locked(settings.work_dir):
             async with (journal if remove else rehearsal)(settings.work_dir) as ledger:
-                ledger.bind(servers.source.identity, servers.destination.identity)
                 try:
+                    await bind(ledger, *servers)
                     return await _swept(Pair(*servers, ledger, settings), remove=remove)
                 except CallError as error:
                     raise stopped(error) from error

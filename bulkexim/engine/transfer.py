@@ -17,6 +17,7 @@ from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
 from bulkexim.errors import BulkeximError
 from bulkexim.kinds.order import Scope, left_out, passes, resolve
+from bulkexim.kinds.safeguards import safeguards
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.schema import State
@@ -27,11 +28,12 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     """Move everything that is selected; what becomes of each object is told as an event.
 
     :raises UsageError: the selection names something that does not exist
-    :raises FatalError: the destination cannot hold what was selected, or a login was refused
+    :raises FatalError: the destination cannot hold what was selected, or both ends are one server, or the destination
+        holds the source under another name, or a login was refused
     :raises TemporaryTrouble: a server or the disk failed for too long; the same command goes on from there
     """
     scope = await resolve(pair)
-    for warning in scope.warnings:
+    for warning in (*scope.warnings, *await safeguards(pair, scope)):
         events.emit(Warned(warning))
     apply = Apply(pair, events)
     done: list[Pass] = []

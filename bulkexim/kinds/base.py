@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from bulkexim.errors import ObjectError
-from bulkexim.ids import DIGEST_FORM, DestinationId, SourceId
+from bulkexim.ids import DIGEST_FORM, DestinationId, MadeFrom, SourceId
 from bulkexim.ledger.schema import Row, State
 from bulkexim.left_behind import LeftBehind
 from bulkexim.masking import shaped
@@ -148,6 +148,11 @@ class Kind(ABC, Generic[V, P]):
     @abstractmethod
     def pages(self) -> AsyncIterator[Sequence[V]]:
         """Yield the selected objects of the source, in an order in which they can be moved."""
+
+    def made_from(self, value: V) -> MadeFrom:
+        """Return what the tags of an object of the source say of the one from which a migration made it."""
+        del value
+        return MadeFrom()
 
     @abstractmethod
     async def drafts(self, values: Sequence[V], *, final: bool) -> Sequence[Draft[P]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from bulkexim.ends.server import Server
 from bulkexim.errors import AlreadyExists, ObjectError
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
 from bulkexim.kinds.scope import Pair, renamed
 from bulkexim.kinds.wire import (
@@ -22,13 +22,17 @@ from bulkexim.kinds.wire import (
     key_list,
     marks,
     provenance,
+    provenance_of,
     tag_value,
     users_tags,
 )
 from bulkexim.ledger.schema import Row, State
 
 PAGE = 1000
+#: The experiment that every server has from the start.
+DEFAULT_ID = "0"
 SOURCE_TAG = "bulkexim.source.experiment_id"
+CREATION_TAG = "bulkexim.source.creation_time"
 #: Says for which object of which source the experiment was created, by its marker; one that was joined before any
 #: migration does not have it, and one that another source joined later keeps it.
 CREATED_TAG = "bulkexim.created"
@@ -76,6 +80,11 @@ async def experiment(server: Server, experiment_id: str) -> Experiment:
     return (await server.get("experiments/get", _One, {"experiment_id": experiment_id})).experiment
 
 
+async def named_experiment(server: Server, name: str) -> Experiment:
+    """Return the experiment of a name, deleted or not (``experiments/get-by-name``)."""
+    return (await server.get("experiments/get-by-name", _One, {"experiment_name": name})).experiment
+
+
 class ExperimentKind(Kind[Experiment, Experiment]):
     """The experiments of a scope."""
 
@@ -93,6 +102,9 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     async def total(self) -> int:
         return len(self._selected)
+
+    def made_from(self, value: Experiment) -> MadeFrom:
+        return made_from(value)
 
     async def drafts(self, values: Sequence[Experiment], *, final: bool) -> Sequence[Draft[Experiment]]:
         del final
@@ -112,7 +124,9 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         )
 
     def _tags(self, draft: Draft[Experiment], mark: str) -> list[Tag]:
-        return [*users_tags(draft.value.tags), *kept_tags(draft.value), *marks(mark, draft.digest)]
+        identity = Tag(IDENTITY_TAG, self._pair.source.identity)
+        # The marker comes first where each tag takes a call: what is kept must never stand there under another's.
+        return [*marks(mark, draft.digest), identity, *kept_tags(draft.value), *users_tags(draft.value.tags)]
 
     async def find(self, draft: Draft[Experiment], mark: str) -> Placed | None:
         body = {"max_results": 1, "view_type": "ALL", "filter": f"tags.`{MARKER_TAG}` = '{mark}'"}
@@ -127,10 +141,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         try:
             created = await destination.post("experiments/create", body, _New)
         except AlreadyExists:
-            existing = (
-                await destination.get("experiments/get-by-name", _One, {"experiment_name": draft.name})
-            ).experiment
-            return await self._adopted(draft, existing, mark)
+            return await self._adopted(draft, await named_experiment(destination, draft.name), mark)
         return _placed(await experiment(destination, created.experiment_id))
 
     async def _adopted(self, draft: Draft[Experiment], existing: Experiment, mark: str) -> Placed:
@@ -141,7 +152,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
                 f"The destination has a deleted experiment {draft.name!r}.",
                 "Restore it, remove it for good (mlflow gc), or give another name with --experiment-rename-file.",
             )
-        if not ours:
+        if not existing.deleted:
             await self._write_tags(DestinationId(existing.experiment_id), self._tags(draft, mark), existing.tags)
         return _placed(existing)
 
@@ -151,8 +162,11 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         existing = await experiment(self._pair.destination, row.dst_id)
         if existing.deleted:
             await restore(self._pair.destination, row.dst_id)
-        mark = tag_value(existing.tags, MARKER_TAG) or marker(self._pair.source.identity, self.name, draft.id)
-        await self._write_tags(row.dst_id, self._tags(draft, mark), existing.tags)
+        mark = marker(self._pair.source.identity, self.name, draft.id)
+        # Another source that joined the experiment since has put its marker, and what it keeps, in place of ours.
+        shared = tag_value(existing.tags, MARKER_TAG) not in ("", mark)
+        tags = users_tags(draft.value.tags) if shared else self._tags(draft, mark)
+        await self._write_tags(row.dst_id, tags, existing.tags)
         removable = self._pair.destination.capabilities.removes_experiment_tags
         for key in gone_tags(row.written, draft.value.tags, existing.tags) if removable else ():
             body = {"experiment_id": row.dst_id, "key": key}
@@ -212,6 +226,11 @@ async def reopened(pair: Pair, rows: Sequence[Row]) -> None:
 async def restore(server: Server, experiment_id: DestinationId) -> None:
     """Take an experiment out of the bin (``experiments/restore``; all its runs become active)."""
     await server.remove("POST", "experiments/restore", {"experiment_id": experiment_id})
+
+
+def made_from(value: Experiment) -> MadeFrom:
+    """Return what the tags of an experiment say of the one from which a migration made it."""
+    return provenance_of(value.tags, SOURCE_TAG, created=CREATION_TAG)
 
 
 def kept_tags(value: Experiment) -> list[Tag]:

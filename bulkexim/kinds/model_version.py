@@ -11,7 +11,7 @@ import msgspec
 
 from bulkexim.errors import CallError, ObjectError
 from bulkexim.http.retry import Repeat
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.ids import MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
@@ -33,12 +33,15 @@ from bulkexim.kinds.wire import (
     key_list,
     marks,
     provenance,
+    provenance_of,
     tag_value,
     users_tags,
 )
 from bulkexim.ledger.schema import Row
 
 SOURCE_TAG = "bulkexim.source.version"
+MODEL_TAG = "bulkexim.source.name"
+CREATION_TAG = "bulkexim.source.creation_timestamp"
 #: Stands in a number that was deleted at the source until the next version is there.
 GAP_SOURCE = "s3://bulkexim/gap"
 #: Numbers in a row that are filled up; each takes two calls, and a server may claim any number.
@@ -85,6 +88,9 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             rows = await self._pair.ledger.rows(RegisteredModelKind.name, {SourceId(found.name) for found in page})
             # A version whose model was not listed is a prompt's: those are counted elsewhere.
             yield [found for found in page if SourceId(found.name) in rows and chosen(patterns, found.name)]
+
+    def made_from(self, value: ModelVersion) -> MadeFrom:
+        return provenance_of(value.tags, MODEL_TAG, SOURCE_TAG, created=CREATION_TAG)
 
     async def drafts(self, values: Sequence[ModelVersion], *, final: bool) -> Sequence[Draft[VersionPlan]]:
         models = await self._pair.ledger.rows(RegisteredModelKind.name, {SourceId(value.name) for value in values})
@@ -268,7 +274,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             yield [found for version in page if (found := self._recovered(version)) is not None]
 
     def _recovered(self, version: ModelVersion) -> Recovered | None:
-        src_id = SourceId(f"{tag_value(version.tags, 'bulkexim.source.name')}/{tag_value(version.tags, SOURCE_TAG)}")
+        src_id = SourceId(f"{tag_value(version.tags, MODEL_TAG)}/{tag_value(version.tags, SOURCE_TAG)}")
         if tag_value(version.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
             return None
         # Only one that got a number of its own is the object itself; see `create`.

@@ -10,7 +10,7 @@ import msgspec
 
 from bulkexim.ends.server import Server
 from bulkexim.errors import AlreadyExists, ObjectError
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
+from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
 from bulkexim.kinds.scope import Pair, chosen, renamed
 from bulkexim.kinds.version_values import GAP_TAG, NUMBER_LOST, NUMBER_TAKEN, versions_of
@@ -24,6 +24,7 @@ from bulkexim.kinds.wire import (
     key_list,
     marks,
     provenance,
+    provenance_of,
     tag_value,
     users_tags,
 )
@@ -72,6 +73,11 @@ async def registered_models(
         yield found.registered_models
 
 
+async def named_model(server: Server, name: str) -> RegisteredModel:
+    """Return the registered model of a name (``registered-models/get``)."""
+    return (await server.get("registered-models/get", _One, {"name": name})).registered_model
+
+
 class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
     """The selected registered models."""
 
@@ -88,6 +94,9 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         patterns = self._pair.settings.models
         async for page in registered_models(self._pair.source):
             yield [model for model in page if chosen(patterns, model.name)]
+
+    def made_from(self, value: RegisteredModel) -> MadeFrom:
+        return made_from(value)
 
     async def drafts(self, values: Sequence[RegisteredModel], *, final: bool) -> Sequence[Draft[RegisteredModel]]:
         del final
@@ -108,7 +117,8 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         )
 
     def _tags(self, draft: Draft[RegisteredModel], mark: str) -> list[Tag]:
-        return [*users_tags(draft.value.tags), *kept_tags(draft.value), *marks(mark, draft.digest)]
+        identity = Tag(IDENTITY_TAG, self._pair.source.identity)
+        return [*users_tags(draft.value.tags), *kept_tags(draft.value), identity, *marks(mark, draft.digest)]
 
     async def find(self, draft: Draft[RegisteredModel], mark: str) -> Placed | None:
         query = f"tags.`{MARKER_TAG}` = '{mark}'"
@@ -128,7 +138,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             await self._pair.destination.send("POST", "registered-models/create", body)
             self.born.add(draft.name)
         except AlreadyExists as error:
-            existing = await self._get(draft.name)
+            existing = await named_model(self._pair.destination, draft.name)
             if tag_value(existing.tags, MARKER_TAG) != mark:
                 raise ObjectError(
                     "name taken",
@@ -137,14 +147,11 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
                 ) from error
         return Placed(DestinationId(draft.name))
 
-    async def _get(self, name: str) -> RegisteredModel:
-        return (await self._pair.destination.get("registered-models/get", _One, {"name": name})).registered_model
-
     async def fill(self, draft: Draft[RegisteredModel], row: Row, details: Any, *, fresh: bool) -> Filled:
         if fresh:
             return Filled()
         destination, name = self._pair.destination, row.dst_id
-        existing = await self._get(str(name))
+        existing = await named_model(destination, str(name))
         if existing.description != draft.value.description:
             body = {"name": name, "description": draft.value.description}
             await destination.send("PATCH", "registered-models/update", body)
@@ -205,6 +212,11 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     async def estimate(self, drafts: Sequence[Draft[RegisteredModel]]) -> Estimate:
         return Estimate(0, sum(1 + len(draft.value.aliases) for draft in drafts))
+
+
+def made_from(value: RegisteredModel) -> MadeFrom:
+    """Return what the tags of a model say of the one from which a migration made it."""
+    return provenance_of(value.tags, SOURCE_TAG, created="bulkexim.source.creation_timestamp")
 
 
 def kept_tags(value: RegisteredModel) -> list[Tag]:

@@ -10,7 +10,7 @@ from bulkexim.artifacts.copier import Copier
 from bulkexim.ends.pages import token_at
 from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.retry import Repeat
-from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
+from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
@@ -41,6 +41,7 @@ from bulkexim.kinds.wire import (
     gone_tags,
     marks,
     own_keys,
+    provenance_of,
     tag_value,
 )
 from bulkexim.ledger.queries import Link
@@ -137,6 +138,9 @@ class RunKind(Kind[Run, RunPlan]):
             "page_token": token_at(offset),
         }
         return bool((await self._pair.source.post("runs/search", body, RunPage)).runs)
+
+    def made_from(self, value: Run) -> MadeFrom:
+        return provenance_of(value.data.tags, SOURCE_TAG)
 
     async def drafts(self, values: Sequence[Run], *, final: bool) -> Sequence[Draft[RunPlan]]:
         ledger = self._pair.ledger

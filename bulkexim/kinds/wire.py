@@ -7,7 +7,18 @@ from typing import Any
 
 import msgspec
 
-from bulkexim.ids import DIGEST_FORM, DIGEST_TAG, MARKER_TAG, PREFIX, SWEPT_TAG, carried_keys, digest
+from bulkexim.ids import (
+    DIGEST_FORM,
+    DIGEST_TAG,
+    IDENTITY_TAG,
+    MARKER_TAG,
+    PREFIX,
+    SWEPT_TAG,
+    MadeFrom,
+    SourceId,
+    carried_keys,
+    digest,
+)
 from bulkexim.kinds.base import Remark
 
 #: Longest values that MLflow stores; longer ones are cut without a word (``mlflow.utils.validation``).
@@ -42,6 +53,15 @@ def provenance(values: Mapping[str, object]) -> list[Tag]:
 def marks(mark: str, content: str) -> list[Tag]:
     """Return the marker and the digest as tags."""
     return [Tag(MARKER_TAG, mark), Tag(DIGEST_TAG, content)]
+
+
+def provenance_of(tags: Iterable[Tag], *keys: str, created: str = "") -> MadeFrom:
+    """Return what tags say of the object of a source; ``keys`` hold its id, ``created`` its time of creation."""
+    held = {tag.key: tag.value for tag in tags if tag.key.startswith(PREFIX)}
+    if MARKER_TAG not in held:
+        return MadeFrom()
+    src_id = SourceId("/".join(held.get(key, "") for key in keys))
+    return MadeFrom(held[MARKER_TAG], src_id, held.get(created, ""), held.get(IDENTITY_TAG, ""))
 
 
 def own_keys(tags: Iterable[Tag]) -> list[str]:

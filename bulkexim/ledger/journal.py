@@ -5,6 +5,7 @@ Changes that arrive while a commit is under way share the next one.
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -45,18 +46,32 @@ class Journal(Queries):
         super().__init__(path, reading)
 
     def bind(self, source: str, destination: str) -> None:
-        """Tie the ledger to a pair of ends.
+        """Tie the ledger to a pair of ends; one with which nothing was begun is tied anew.
 
         :raises FatalError: it belongs to another pair
         """
         held = self.setup()
-        for key, wanted in (("source", source), ("destination", destination)):
-            if held.get(key, wanted) != wanted:
-                raise FatalError(
-                    f"The ledger in {self.path.parent} belongs to a migration with {key} {held[key]}, not {wanted}.",
-                    "Give another --work-dir for this pair of servers.",
-                )
+        old, there = held.get("source", source), held.get("destination", destination)
+        if (old, there) != (source, destination) and not self.begun:
+            forget = [_UNTIE, *((f"delete from {table}", ()) for table in ("objects", "phases"))]  # noqa: S608 - ours
+            self._commit([_Change(forget)])
+        elif old != source:
+            raise FatalError(
+                f"The ledger in {self.path.parent} belongs to a migration from {old}, not from {source}.",
+                f"If both are the same server, add --source-id {shlex.quote(old)}: with another --work-dir everything "
+                "would be moved again. If they are two servers, give another --work-dir.",
+            )
+        elif there != destination:
+            raise FatalError(
+                f"The ledger in {self.path.parent} belongs to a migration to {there}, not to {destination}.",
+                "Give another --work-dir for this destination: what it holds already is recognised.",
+            )
         self._commit([_Change([(_SET, ("source", source)), (_SET, ("destination", destination))])])
+
+    def destination_is_now(self, identity: str) -> None:
+        """Note that the destination has another address by now."""
+        source = self.setup()["source"]
+        self._commit([_Change([_UNTIE, (_SET, ("source", source)), (_SET, ("destination", identity))])])
 
     def begin(self) -> None:
         """Note that a run is under way.
@@ -250,6 +265,8 @@ class Journal(Queries):
 
 Notes = Iterable[tuple[str, str]]
 _SET = "insert into setup (key, value) values (?, ?) on conflict do nothing"
+#: Forgets the pair of ends, and what was found out about the destination.
+_UNTIE = ("delete from setup where key in ('source', 'destination', ?) or key like 'recovered %'", (CLEAR,))
 _FORGET_FILES = "delete from files where kind = ? and src_id = ?"
 _KEEP_FILE = "insert into files values (?, ?, ?, ?, ?)"
 _FORGET_NOTES = "delete from notes where kind = ? and src_id = ?"

@@ -99,6 +99,11 @@ class Queries:
         """Whether nothing can be left over: since the last look that found nothing, no create has left."""
         return CLEAR in self.setup()
 
+    @property
+    def begun(self) -> bool:
+        """Whether any object may be at the destination."""
+        return any(self._ask("select 1 from objects where dst_id is not null or state <> ? limit 1", (State.PLANNED,)))
+
     async def rows(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, Row]:
         """Return what is known of the objects ``ids``; unknown ones are absent."""
         return await to_thread.run_sync(self._rows, kind, list(ids), limiter=self._one_at_a_time)
@@ -139,6 +144,16 @@ class Queries:
         def ask() -> list[DestinationId]:
             return [DestinationId(dst_id) for (dst_id,) in self._ask(sql, (kind,))]
 
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
+    async def sample(self, kind: str, number: int) -> list[tuple[SourceId, DestinationId]]:
+        """Return source and destination ids of some complete objects of ``kind``."""
+        sql = "select src_id, dst_id from objects where kind = ? and state = ? and dst_id is not null limit ?"
+
+        def ask() -> list[tuple[SourceId, DestinationId]]:
+            return [(SourceId(src_id), DestinationId(dst_id)) for src_id, dst_id in self._ask(sql, values)]
+
+        values = (kind, State.SEALED, number)
         return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 
     def tallies(self) -> list[Tally]:

@@ -124,6 +124,10 @@ TRUTH: dict[str, Any] = {
     "dst GET experiments/get": {
         "experiment": {"experiment_id": "7", "name": "first", "artifact_location": "mlflow-artifacts:/7"}
     },
+    # Whatever is asked for, it is not what the source has.
+    "dst GET experiments/get-by-name": {"experiment": {"experiment_id": "7", "name": "first", "creation_time": 7}},
+    "dst GET runs/get": {"run": {"info": {"run_id": "c" * 32, "experiment_id": "7"}}},
+    "dst GET registered-models/get": {"registered_model": {"name": "fraud", "creation_timestamp": 7}},
     "dst POST runs/create": {
         "run": {
             "info": {

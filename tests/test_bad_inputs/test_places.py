@@ -140,6 +140,8 @@ def ledger(make: Prepare) -> Prepare:
     return prepare
 
 
+#: With an object that may be at the destination, a ledger belongs to its pair of servers.
+BEGUN = "insert into objects values ('run', 'r', 'one', 'created', 'x', '', '', '', '', 0, 1, 0, 0, '', '')"
 #: How a ledger is made that nobody can go on with, the exit code, and words of the sentence.
 LEDGERS = [
     (ledger(folder()), 2, "ledger.db: cannot be opened"),
@@ -153,9 +155,9 @@ LEDGERS = [
     (ledger(database(TABLES, "insert into setup values ('format', '999')")), 7, "another version of bulkexim"),
     (ledger(database(TABLES, "insert into setup values ('format', '')")), 7, "another version of bulkexim"),
     (
-        ledger(database(TABLES, "insert into setup values ('format', '1'), ('source', 'http://another')")),
+        ledger(database(TABLES, "insert into setup values ('format', '1'), ('source', 'http://another')", BEGUN)),
         7,
-        "belongs to a migration with source http://another",
+        "belongs to a migration from http://another",
     ),
 ]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from bulkexim.ids import DIGEST_TAG, MARKER_TAG, PREFIX
+from bulkexim.ids import DIGEST_TAG, IDENTITY_TAG, MARKER_TAG, PREFIX
 from bulkexim.kinds.wire import Tag
 
 #: Written about the move itself. The marker is what objects are paired by; the digest is not trusted here.
-OF_THE_MOVE = frozenset({MARKER_TAG, DIGEST_TAG})
+OF_THE_MOVE = frozenset({MARKER_TAG, DIGEST_TAG, IDENTITY_TAG})
 #: Kept of the source, but moving there without any change of content: the time changes with every alias, and
 #: addresses of a local store hold the port of the server that reads it.
 MOVING = frozenset(PREFIX + "source." + key for key in ("last_updated_timestamp", "artifact_location", "source"))
