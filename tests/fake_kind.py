@@ -85,6 +85,10 @@ class Things(Kind[Thing, Thing]):
         self.raises: dict[str, BaseException] = {}
         #: The calls that arrived: "<method> <source id>".
         self.calls: list[str] = []
+        #: Ids of objects that were read a second time.
+        self.read_again: list[SourceId] = []
+        #: Ids of objects that were translated without what they wait for.
+        self.finally_translated: set[str] = set()
         self.fresh: dict[str, bool] = {}
         self._late: dict[str, None] = {}
         self._chance = chance
@@ -102,16 +106,26 @@ class Things(Kind[Thing, Thing]):
             await checkpoint()
             yield self.things[start : start + self.page]
 
+    async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[Thing]]:
+        self.read_again += ids
+        things = [thing for thing in self.things if thing.id in set(ids)]
+        for start in range(0, len(things), self.page):
+            await checkpoint()
+            yield things[start : start + self.page]
+
     async def drafts(self, values: Sequence[Thing], *, final: bool) -> Sequence[Draft[Thing]]:
         sealed = self.destination.sealed
+        if final:
+            self.finally_translated |= {thing.id for thing in values if thing.after and thing.after not in sealed}
         return [
             Draft(
                 id=SourceId(thing.id),
                 name=thing.id.upper(),
                 value=thing,
-                digest=thing.content,
+                # An object with its reference, and one that goes without it, are two things.
+                digest=thing.content + (thing.after or "") * (not final or thing.after in sealed),
                 lane=thing.lane,
-                waits=thing.after is not None and thing.after not in sealed and not final,
+                waits=SourceId(thing.after) if thing.after and thing.after not in sealed and not final else None,
             )
             for thing in values
         ]

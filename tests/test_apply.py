@@ -23,7 +23,7 @@ from tests.virtual_clock import VirtualClock, settle
 
 pytestmark = pytest.mark.anyio
 
-ONE = SourceId("one")
+ONE, OTHER = SourceId("one"), SourceId("other")
 SETTLING = 30.0
 
 
@@ -39,11 +39,11 @@ class Bench:
 
     async def move(self, *, waits: bool = False, comes: bool = False, content: str = "content") -> Filled | None:
         """Move the object, from what the ledger knows of it; what it waits for may come meanwhile."""
-        draft = Draft(ONE, "One", Thing("one"), content, src_location="src", waits=waits)
+        draft = Draft(ONE, "One", Thing("one"), content, src_location="src", waits=OTHER if waits else None)
 
         async def translate() -> Draft[Thing]:
             await checkpoint()
-            return replace(draft, waits=waits and not comes)
+            return replace(draft, waits=OTHER if waits and not comes else None)
 
         await self.ends.ledger.planned("thing", {ONE: "One"})
         return await self.apply(self.kind, draft, await self.row(), self._read, translate)

@@ -1,322 +1,228 @@
-"""Many objects side by side: the order within a lane, what a failure stops, and what waits for what."""
+"""What is on its way at once: the order within a lane, and what a long lane may hold up or keep in memory."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakSet
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from bulkexim.engine import lanes as lanes_module
 from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Found, Outcome, PhaseEnded, PhaseStarted
-from bulkexim.engine.lanes import WINDOWS, Lane, lanes
+from bulkexim.engine.events import Events, Outcome
+from bulkexim.engine.lanes import Job, Room, lanes
 from bulkexim.engine.moving import Pass
-from bulkexim.errors import FatalError, Lost, Refused, TemporaryTrouble
+from bulkexim.http.limiter import CEILING
 from bulkexim.ids import SourceId
-from bulkexim.kinds.base import Draft, Filled
-from bulkexim.kinds.scope import Pair
-from bulkexim.ledger.schema import Row, State
-from tests.fake_kind import Containers, Heard, Thing, Things, pair
+from bulkexim.kinds.base import Draft, Placed
+from bulkexim.ledger.schema import Row
+from tests.fake_kind import Heard, Thing, Things, pair
 from tests.virtual_clock import VirtualClock, settle
 
 pytestmark = pytest.mark.anyio
 
 SEEDS = range(5)
+#: Seconds after which nobody else comes.
+PATIENCE = 30.0
+#: More than any window of these tests holds.
+LARGE = 1000
 
 
-@pytest.fixture
-async def ends(tmp_path: Path) -> AsyncIterator[Pair]:
-    async with pair(tmp_path) as ends:
-        yield ends
+class Value:
+    """Something that takes memory."""
 
 
-async def moved(ends: Pair, kind: Things) -> Heard:
-    """Run one pass to its end, as a process of its own."""
-    heard = Heard()
-    events = Events(heard)
-    await Pass(kind, ends, events, Apply(ends, events, VirtualClock().skip)).run()
-    return heard
+def job(number: int, lane: str | None) -> Job:
+    draft = Draft(SourceId(str(number)), "", Value(), "", lane=lane)
+    return Job(draft, Row(kind="thing", src_id=draft.id), draft.value)
 
 
-def drafts(*lane_names: str | None) -> list[Draft[int]]:
+def jobs(*lane_names: str | None) -> list[Job]:
     """Return objects of these lanes, numbered in order."""
-    return [Draft(SourceId(str(number)), "", number, "", lane=lane) for number, lane in enumerate(lane_names)]
+    return [job(number, lane) for number, lane in enumerate(lane_names)]
+
+
+@dataclass
+class Recorder:
+    """Moves objects in a random number of turns of the event loop, once it may; and remembers what was where."""
+
+    known: Sequence[Job] = ()
+    chance: random.Random | None = None
+    may: anyio.Event = field(default_factory=anyio.Event)
+    windows: list[int] = field(default_factory=list)
+    inside: Counter[str | None] = field(default_factory=Counter)
+    done: dict[str | None, list[int]] = field(default_factory=dict)
+    read_again: int = 0
+
+    async def window(self, jobs: Sequence[Job]) -> None:
+        self.windows.append(len(jobs))
+        async with anyio.create_task_group() as tasks:
+            for job in jobs:
+                tasks.start_soon(self.one, job)
+        self.windows.remove(len(jobs))
+
+    async def one(self, job: Job) -> None:
+        lane = job.draft.lane
+        self.inside[lane] += 1
+        await self.may.wait()
+        for _ in range(self.chance.randrange(20) if self.chance else 1):
+            await checkpoint()
+        self.inside[lane] -= 1
+        self.done.setdefault(lane, []).append(int(job.draft.id))
+
+    async def again(self, lane: str, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[Job]]:
+        self.read_again += len(ids)
+        for src_id in ids:
+            await checkpoint()
+            yield [self.known[int(src_id)]] if self.known else [job(int(src_id), lane)]
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of which an object is being moved."""
+        return sum(1 for lane, objects in self.inside.items() if lane and objects)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_objects_of_a_lane_are_moved_one_after_the_other_over_several_windows(seed: int) -> None:
+async def test_objects_of_a_lane_are_moved_one_after_the_other_also_those_that_are_read_again(seed: int) -> None:
     chance = random.Random(seed)
-    everything = drafts(*(chance.choice(["a", "b", "c", None]) for _ in range(64)))
-    done: dict[str | None, list[int]] = {}
-    inside: set[str] = set()
+    everything = jobs(*(chance.choice(["a", "a", "a", "b", "c", None]) for _ in range(64)))
 
-    async def move_lane(lane: Lane[int]) -> None:
-        async with lane.turn():
-            for draft in lane.drafts:
-                assert draft.lane not in inside
-                if draft.lane is not None:
-                    inside.add(draft.lane)
-                for _ in range(chance.randrange(20)):
-                    await checkpoint()
-                inside.discard(draft.lane or "")
-                done.setdefault(draft.lane, []).append(draft.value)
+    class Watching(Recorder):
+        async def one(self, job: Job) -> None:
+            assert job.draft.lane is None or not self.inside[job.draft.lane]
+            await super().one(job)
 
-    async def move(window: Sequence[Lane[int]]) -> None:
-        async with anyio.create_task_group() as tasks:
-            for lane in window:
-                tasks.start_soon(move_lane, lane)
-
-    async with lanes(move) as open_lanes:
-        for start in range(0, 64, 8):
-            await open_lanes.submit(everything[start : start + 8])
-    expected = {lane: [draft.value for draft in everything if draft.lane == lane] for lane in ("a", "b", "c")}
-    assert {lane: done[lane] for lane in expected} == expected
-    assert sum(map(len, done.values())) == 64
+    mover = Watching(everything, chance)
+    mover.may.set()
+    async with lanes(mover, Room(windows=2, lanes=2, held=3, ids=5)) as open_lanes:
+        for start in range(0, 64, 16):
+            await open_lanes.submit(everything[start : start + 16], 4)
+    in_order = {lane: [int(one.draft.id) for one in everything if one.draft.lane == lane] for lane in ("a", "b", "c")}
+    assert {lane: mover.done[lane] for lane in in_order} == in_order
+    assert sum(map(len, mover.done.values())) == 64
+    assert mover.read_again > 0
 
 
 async def test_no_more_windows_are_taken_than_memory_is_meant_for() -> None:
-    taken: list[int] = []
+    mover = Recorder()
+    async with anyio.create_task_group() as tasks, lanes(mover, Room(windows=3)) as open_lanes:
+        tasks.start_soon(open_lanes.submit, jobs(*[None] * 20), 2)
+        await settle()
+        assert mover.windows == [2, 2, 2]
+        mover.may.set()
+    assert len(mover.done[None]) == 20
+
+
+async def test_objects_without_a_lane_wait_for_no_lane() -> None:
+    mover = Recorder()
+
+    async with anyio.create_task_group() as tasks, lanes(mover, Room(lanes=1, held=1)) as open_lanes:
+        tasks.start_soon(open_lanes.submit, jobs("a", None, "a", "b", None), LARGE)
+        await settle()
+        assert mover.windows == [2]
+        assert mover.inside == {"a": 1, None: 2}
+        mover.may.set()
+
+
+async def test_a_long_lane_takes_no_room_from_the_others_and_little_memory() -> None:
+    mover, values = Recorder(), WeakSet[Value]()
     most = 0
-    release = anyio.Event()
 
-    async def move(window: Sequence[Lane[int]]) -> None:
+    async def feed() -> None:
         nonlocal most
-        taken.append(len(window))
-        most = max(most, len(taken))
-        await release.wait()
-        taken.pop()
+        for first in range(0, 10_000, 100):
+            page = jobs(*(f"lane {number // 1000}" for number in range(first, first + 100)))
+            values.update(one.value for one in page)
+            most = max(most, len(values))
+            await open_lanes.submit(page, LARGE)
 
-    async with anyio.create_task_group() as tasks, lanes(move) as open_lanes:
-        for _ in range(3 * WINDOWS):
-            tasks.start_soon(open_lanes.submit, drafts(None, None))
+    async with anyio.create_task_group() as tasks, lanes(mover, Room(lanes=6, held=20)) as open_lanes:
+        tasks.start_soon(feed)
         await settle()
-        assert len(taken) == WINDOWS
-        release.set()
+        assert mover.lanes == 6
+        mover.may.set()
+    assert sum(map(len, mover.done.values())) == 10_000
+    # The page that is handed over, and the one before it, whose last object a name may still hold.
+    assert most <= 6 * 20 + 2 * 100
+    assert mover.read_again > 9000
+
+
+async def test_ids_of_lanes_are_bounded_too() -> None:
+    mover, handed = Recorder(), 0
+
+    async def feed() -> None:
+        nonlocal handed
+        for number in range(100):
+            await open_lanes.submit([job(number, "a")], LARGE)
+            handed += 1
+
+    async with anyio.create_task_group() as tasks, lanes(mover, Room(held=5, ids=10)) as open_lanes:
+        tasks.start_soon(feed)
         await settle()
-    assert most == WINDOWS
+        assert handed == 5 + 10
+        mover.may.set()
+    assert mover.done["a"] == list(range(100))
 
 
-async def test_objects_without_a_lane_wait_for_nobody() -> None:
-    async def move(window: Sequence[Lane[int]]) -> None:
-        assert [len(lane.drafts) for lane in window] == [1, 1, 2, 1]
-        assert all(lane.before is None for lane in window)
-
-    async with lanes(move) as open_lanes:
-        await open_lanes.submit(drafts(None, None, "a", "a", None))
-
-
-async def test_a_lane_goes_on_after_a_part_that_broke_off() -> None:
-    part: Lane[int] = Lane([])
-
-    async def break_off() -> None:
-        async with part.turn():
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        await break_off()
-    assert part.done.is_set()
+def test_there_is_more_room_where_a_server_takes_more_and_never_none() -> None:
+    for at_once in (1, 2, 12, 64, 100_000):
+        room = Room.for_requests(at_once)
+        assert room.lanes > at_once
+        assert room.held >= 1
+        assert room.lanes * room.held <= max(lanes_module.HELD, room.lanes)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_sixty_four_objects_arrive_once_each_and_in_the_order_of_their_lanes(ends: Pair, seed: int) -> None:
-    chance = random.Random(seed)
-    things = [Thing(f"{number:02}", lane=chance.choice(["a", "b", "c", None])) for number in range(64)]
-    kind = Things(things, page=7, chance=chance)
-    kind.window = 5  # type: ignore[misc]  # many small windows for few objects
-    heard = await moved(ends, kind)
-    assert heard.outcomes == {Outcome.MOVED: 64}
-    assert len(kind.destination.marks) == 64
-    lane_of = {thing.id: thing.lane for thing in things}
-    for lane in ("a", "b", "c"):
-        in_lane = [src_id for src_id in lane_of if lane_of[src_id] == lane]
-        steps = [f"{method} {src_id}" for src_id in in_lane for method in ("create", "fill", "seal")]
-        assert [call for call in kind.calls if lane_of[call[-2:]] == lane] == steps
+class Together(Things):
+    """Creates wait until so many lanes have come to theirs, or all that have objects left."""
+
+    def __init__(self, things: Sequence[Thing], least: int, page: int) -> None:
+        super().__init__(things, page=page)
+        self.least = least
+        self.left = Counter(thing.lane for thing in things)
+        self.in_flight: list[int] = []
+        self._inside: set[str | None] = set()
+        self._gate = anyio.Event()
+
+    async def create(self, draft: Draft[Thing], mark: str) -> Placed:
+        assert draft.lane not in self._inside
+        self._inside.add(draft.lane)
+        self.left[draft.lane] -= 1
+        gate = self._gate
+        others = {lane for lane, objects in self.left.items() if objects} - self._inside
+        if len(self._inside) >= self.least or not others:
+            self.in_flight.append(len(self._inside))
+            gate.set()
+            self._gate, self._inside = anyio.Event(), set()
+        with anyio.fail_after(PATIENCE):  # nothing else ends a create
+            await gate.wait()
+        return await super().create(draft, mark)
 
 
-async def test_a_second_pass_touches_nothing(ends: Pair) -> None:
-    kind = Things([Thing(str(number)) for number in range(10)])
-    await moved(ends, kind)
-    kind.calls.clear()
-    assert (await moved(ends, kind)).outcomes == {Outcome.ALREADY: 10}
-    assert kind.calls == []
-
-
-async def test_a_changed_object_is_filled_again_and_not_created(ends: Pair) -> None:
-    kind = Things([Thing("1"), Thing("2")])
-    await moved(ends, kind)
-    kind.calls.clear()
-    kind.things[1] = Thing("2", content="changed")
-    assert (await moved(ends, kind)).outcomes == {Outcome.ALREADY: 1, Outcome.MOVED: 1}
-    assert kind.calls == ["fill 2", "seal 2"]
-
-
-async def test_a_failed_object_stops_only_those_behind_it_in_its_lane(ends: Pair) -> None:
-    kind = Things([Thing(f"{lane}{number}", lane=lane) for number in range(4) for lane in "ab"] + [Thing("free")])
-    kind.refuse("a1")
-    heard = await moved(ends, kind)
-    failed = {src_id: event.cause for src_id, event in heard.finished.items() if event.outcome is Outcome.FAILED}
-    assert failed == {"a1": "HTTP 413", "a2": "an earlier one failed", "a3": "an earlier one failed"}
-    assert heard.outcomes == {Outcome.MOVED: 6, Outcome.FAILED: 3}
-    assert "A1" in heard.finished["a3"].error
-    assert not {"create a2", "create a3"} & set(kind.calls)
-    assert [failure.src_id for failure in ends.ledger.failures()] == ["a1", "a2", "a3"]
-
-
-async def test_the_same_command_moves_what_failed_and_nothing_else(ends: Pair) -> None:
-    kind = Things([Thing(str(number), lane="a") for number in range(4)])
-    kind.refuse("1")
-    await moved(ends, kind)
-    kind.fates.clear()
-    kind.calls.clear()
-    assert (await moved(ends, kind)).outcomes == {Outcome.ALREADY: 1, Outcome.MOVED: 3}
-    assert [call for call in kind.calls if call.startswith("create")] == ["create 1", "create 2", "create 3"]
-    assert list(ends.ledger.failures()) == []
-
-
-async def test_an_object_whose_fill_fails_stops_its_lane_as_well(ends: Pair) -> None:
-    kind = Things([Thing("1", lane="a"), Thing("2", lane="a")])
-    kind.raises["fill 1"] = Lost("the connection broke")
-    heard = await moved(ends, kind)
-    assert heard.outcomes == {Outcome.FAILED: 2}
-    assert heard.finished["1"].temporary
-    assert "create 2" not in kind.calls
-
-
-async def test_an_object_comes_again_when_what_it_waits_for_has_come(ends: Pair) -> None:
-    kind = Things([Thing("child", after="parent"), Thing("parent")])
-    heard = await moved(ends, kind)
-    assert heard.outcomes == {Outcome.MOVED: 2}
-    assert kind.destination.sealed == ["parent", "child"]
-    assert kind.calls.count("create child") == 1
-
-
-async def test_a_chain_of_waiting_objects_comes_link_by_link(ends: Pair) -> None:
-    chain = [Thing(str(number), after=str(number + 1)) for number in range(6)]
-    kind = Things([*chain, Thing("6")])
-    heard = await moved(ends, kind)
-    assert heard.outcomes == {Outcome.MOVED: 7}
-    assert kind.destination.sealed == list("6543210")
-
-
-async def test_an_object_that_waits_for_what_never_comes_is_moved_in_the_end(ends: Pair) -> None:
-    kind = Things([Thing("orphan", after="nobody"), Thing("a", after="b"), Thing("b", after="a"), Thing("fine")])
-    heard = await moved(ends, kind)
-    assert heard.outcomes == {Outcome.MOVED: 4}
-    assert sorted(kind.destination.sealed) == ["a", "b", "fine", "orphan"]
-
-
-async def test_a_waiting_object_of_a_lane_holds_back_those_behind_it_uncreated(ends: Pair) -> None:
-    kind = Things([Thing("1", lane="a", after="later"), Thing("2", lane="a"), Thing("later")])
-    heard = await moved(ends, kind)
-    assert heard.outcomes == {Outcome.MOVED: 3}
-    assert [call for call in kind.calls if call.startswith("create")] == ["create later", "create 1", "create 2"]
-
-
-async def test_an_object_whose_parent_failed_is_moved_without_it(ends: Pair) -> None:
-    kind = Things([Thing("child", after="parent"), Thing("parent")])
-    kind.refuse("parent")
-    heard = await moved(ends, kind)
-    assert heard.outcomes == {Outcome.MOVED: 1, Outcome.FAILED: 1}
-    assert heard.finished["parent"].cause == "HTTP 413"
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_everything_that_is_found_is_accounted_for(ends: Pair, seed: int) -> None:
-    chance = random.Random(seed)
-    ids = [str(number) for number in range(60)]
+@pytest.mark.parametrize(
+    ("models", "versions"), [(20, 30), (60, 3), (1, 90), (14, 60)], ids=["long", "short", "one", "longer than a page"]
+)
+async def test_as_many_lanes_are_in_flight_as_the_destination_takes_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: int, versions: int
+) -> None:
+    monkeypatch.setattr(lanes_module, "HELD", 18 * 12)  # a dozen for each lane
     things = [
-        Thing(one, lane=chance.choice(["a", "b", None]), after=chance.choice([*ids, None, None, None])) for one in ids
+        Thing(f"{model:02}/{number:02}", f"model {model}") for model in range(models) for number in range(versions)
     ]
-    kind = Things(things, page=9, chance=chance)
-    kind.window = 4  # type: ignore[misc]  # many small windows for few objects
-    kind.refuse(*chance.sample(ids, 5))
-    kind.lose_looks(*chance.sample(ids, 5))
-    kind.raises |= {f"seal {one}": Refused("No.", status=400) for one in chance.sample(ids, 3)}
-    heard = await moved(ends, kind)
-    assert sum(event.objects for event in heard.events if isinstance(event, Found)) == 60
-    assert sum(heard.outcomes.values()) == len(heard.finished) == 60
-    assert len(kind.destination.marks) == len(set(kind.destination.marks.values()))
-
-
-@pytest.mark.parametrize("error", [FatalError("The login was refused."), TemporaryTrouble("It is away.")])
-async def test_an_error_that_ends_the_run_is_raised_itself(ends: Pair, error: Exception) -> None:
-    kind = Things([Thing(str(number)) for number in range(40)], page=4)
-    kind.window = 4  # type: ignore[misc]  # many small windows for few objects
-    kind.raises["create 9"] = error
-    with anyio.fail_after(10.0), pytest.raises(type(error)) as raised:
-        await moved(ends, kind)
-    assert raised.value is error
-
-
-async def test_an_error_between_two_pages_is_raised_itself(ends: Pair) -> None:
-    class Unreadable(Things):
-        async def drafts(self, values: Sequence[Thing], *, final: bool) -> Sequence[Draft[Thing]]:
-            if values[0].id == "8":
-                raise TemporaryTrouble("The source is away.")
-            return await super().drafts(values, final=final)
-
-    kind = Unreadable([Thing(str(number)) for number in range(40)], page=4)
-    with anyio.fail_after(10.0), pytest.raises(TemporaryTrouble, match="The source is away"):
-        await moved(ends, kind)
-
-
-async def test_a_run_that_is_stopped_while_it_waits_for_room_ends_cleanly(ends: Pair) -> None:
-    begun = anyio.Event()
-
-    class Stuck(Things):
-        async def fill(self, draft: Draft[Thing], row: Row, details: object, *, fresh: bool) -> Filled:
-            if draft.id == "11":
-                begun.set()
-            await anyio.sleep_forever()
-            raise AssertionError("never")
-
-    kind = Stuck([Thing(str(number)) for number in range(40)], page=4)
-    kind.window = 4  # type: ignore[misc]  # many small windows for few objects
-    with anyio.CancelScope() as scope:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(moved, ends, kind)
-            await begun.wait()
-            await settle()
-            scope.cancel()
-    assert scope.cancelled_caught
-    assert (await ends.ledger.rows("thing", [SourceId("11")]))[SourceId("11")].state is State.CREATED
-
-
-async def test_a_container_is_sealed_and_counted_when_its_content_is_there(ends: Pair) -> None:
-    kind = Containers([Thing("1"), Thing("2")])
-    heard = await closed(ends, kind)
-    assert heard.outcomes == {Outcome.MOVED: 2}
-    assert sorted(kind.destination.sealed) == ["1", "2"]
-    assert (await closed(ends, kind)).outcomes == {Outcome.ALREADY: 2}
-
-
-async def test_a_container_that_failed_once_is_completed_by_the_next_run(ends: Pair) -> None:
-    kind = Containers([Thing("1"), Thing("2")])
-    kind.raises["fill 1"] = Lost("the connection broke")
-    assert (await closed(ends, kind)).outcomes == {Outcome.MOVED: 1, Outcome.FAILED: 1}
-    kind.raises = {"seal 1": Lost("the connection broke")}
-    assert (await closed(ends, kind)).outcomes == {Outcome.ALREADY: 1, Outcome.FAILED: 1}
-    kind.raises = {}
-    assert (await closed(ends, kind)).outcomes == {Outcome.ALREADY: 1, Outcome.MOVED: 1}
-    assert list(ends.ledger.failures()) == []
-
-
-async def closed(ends: Pair, kind: Things) -> Heard:
-    """Run one pass over containers and close it."""
-    heard = Heard()
-    events = Events(heard)
-    moving = Pass(kind, ends, events, Apply(ends, events, VirtualClock().skip))
-    await moving.run()
-    await moving.close()
-    return heard
-
-
-async def test_a_phase_begins_and_ends_once(ends: Pair) -> None:
-    heard = await moved(ends, Things([Thing("1", after="2"), Thing("2")]))
-    assert [type(event) for event in heard.events if isinstance(event, PhaseStarted | PhaseEnded)] == [
-        PhaseStarted,
-        PhaseEnded,
-    ]
+    async with pair(tmp_path) as ends:
+        kind, heard = Together(things, CEILING, page=50), Heard()
+        kind.window = 10  # type: ignore[misc]  # fewer than a lane is long
+        events = Events(heard)
+        await Pass(kind, ends, events, Apply(ends, events, VirtualClock().skip)).run()
+    assert heard.outcomes == {Outcome.MOVED: models * versions}
+    for model in range(models):
+        created = [call for call in kind.calls if call.startswith(f"create {model:02}/")]
+        assert created == [f"create {model:02}/{number:02}" for number in range(versions)]
+    assert max(kind.in_flight) == min(CEILING, models)
+    # What fits is read once.
+    assert bool(kind.read_again) == (versions > 12)

@@ -6,7 +6,9 @@ import pytest
 from mlflow import MlflowClient
 
 from bulkexim import Endpoint
+from bulkexim.engine import lanes
 from bulkexim.engine.events import Event, Stepped
+from bulkexim.kinds import model_version
 from tests.conftest import StartServer
 from tests.support.migrating import migrated, of
 from tests.support.oracle import compare, read
@@ -61,6 +63,17 @@ def test_numbers_and_order_are_kept_at_the_highest_concurrency(
     assert created == dict.fromkeys(MODELS, KEPT)
     again = migrated(registry, destination, tmp_path)
     assert of(again, "model_version").already == len(MODELS) * len(KEPT)
+
+
+def test_numbers_and_order_are_kept_where_a_lane_holds_few_versions_and_reads_the_others_again(
+    registry: MlflowServer, fresh_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "HELD", 18 * 4)
+    monkeypatch.setattr(model_version, "FEW", 5)
+    destination = fresh_server()
+    report = migrated(registry, destination, tmp_path)
+    assert (report.failures, report.exit_code) == ((), 0)
+    assert compare(registry.url, destination.url) == []
 
 
 def test_a_model_of_somebody_else_is_left_alone_and_its_neighbours_arrive(

@@ -9,7 +9,8 @@ from typing import Any
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.events import Change, Changed, Events, Looking, PhaseEnded, StaysBehind
 from bulkexim.engine.leftovers import leftovers
-from bulkexim.engine.moving import AnyDraft, Pass
+from bulkexim.engine.moving import Pass
+from bulkexim.engine.outcomes import AnyDraft
 from bulkexim.errors import BulkeximError
 from bulkexim.kinds.base import Kind
 from bulkexim.kinds.order import Scope, every_kind, resolve

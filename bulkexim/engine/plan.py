@@ -17,8 +17,9 @@ from bulkexim.ends.server import Server
 from bulkexim.engine.binding import bind
 from bulkexim.engine.events import StaysBehind
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
-from bulkexim.engine.moving import recover
+from bulkexim.engine.recovery import recover
 from bulkexim.engine.report import Behind, BehindForCause, Remarked, UnsupportedKind, remarked
+from bulkexim.engine.waiting import Waiting
 from bulkexim.errors import CallError
 from bulkexim.ids import DestinationId
 from bulkexim.kinds.base import Draft, Estimate, Kind
@@ -151,25 +152,37 @@ class _Planning:
         total = self._sums.setdefault(kind.name, _Sum())
         if kind.until is State.SEALED:
             await kind.total()  # A migration asks for it too, so these requests count.
-        waiting: list[Any] = []
+        waiting = Waiting()
         async for values in _counting(kind.pages(), self._pair.source, total, again=kind.container):
-            waiting += await self._page(kind, values, total, final=False)
-        await self._page(kind, waiting, total, final=True)
+            waiting.put(await self._page(kind, values, total, final=False))
+        settled = waiting.settled - set(await waiting.come(kind.name, self._pair.ledger))
+        total.found += len(settled)
+        total.already += len(settled)
+        if ids := [src_id for src_id in waiting.wanted if src_id not in settled]:
+            async for values in kind.again(ids):
+                await self._page(kind, values, total, final=True)
 
-    async def _page(self, kind: Kind[Any, Any], values: Sequence[Any], total: _Sum, *, final: bool) -> list[Any]:
+    async def _page(self, kind: Kind[Any, Any], values: Sequence[Any], total: _Sum, *, final: bool) -> Waiting:
         """Add up what a page of objects takes; return those that wait for an object of a later page."""
+        waiting = Waiting()
         listed = await kind.drafts(values, final=final)
         rows = await self._pair.ledger.rows(kind.name, [draft.id for draft in listed])
         await self._pretend(kind, listed)
         if kind.until is not State.SEALED:
-            return []
+            return waiting
         drafts = await kind.drafts(values, final=final)
-        settled = [draft for draft in drafts if final or not draft.waits]
-        missing = [draft for draft in settled if not self._is_there(draft, rows.get(draft.id))]
-        total.found += len(settled)
-        total.already += len(settled) - len(missing)
+        for draft, value in zip(drafts, values, strict=True):
+            if draft.waits and not final:
+                row = rows.get(draft.id)
+                sealed = row is not None and row.state is State.SEALED
+                without = await kind.drafts([value] if sealed else [], final=True)
+                waiting.add(draft.id, draft.waits, settled=any(self._is_there(one, row) for one in without))
+        clear = [draft for draft in drafts if draft.id not in waiting.wanted]
+        missing = [draft for draft in clear if not self._is_there(draft, rows.get(draft.id))]
+        total.found += len(clear)
+        total.already += len(clear) - len(missing)
         await self._estimate(kind, missing, total)
-        return [value for value, draft in zip(values, drafts, strict=True) if draft.waits and not final]
+        return waiting
 
     def _is_there(self, draft: Draft[Any], row: Row | None) -> bool:
         if row is None or row.error or self._pair.settings.recheck:

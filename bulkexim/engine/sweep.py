@@ -11,7 +11,7 @@ from bulkexim.engine.binding import bind
 from bulkexim.engine.events import Leftover
 from bulkexim.engine.leftovers import leftovers
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
-from bulkexim.engine.moving import adopt
+from bulkexim.engine.recovery import adopt
 from bulkexim.engine.report import DIFFERENT, Failure
 from bulkexim.errors import CallError, ObjectError
 from bulkexim.kinds.order import every_kind, resolve

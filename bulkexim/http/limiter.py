@@ -42,6 +42,11 @@ class Limiter:
         self._last_shrink = float("-inf")
 
     @property
+    def ceiling(self) -> int:
+        """Requests that the server gets at once at most."""
+        return self._ceiling
+
+    @property
     def width(self) -> int:
         """Requests that the server gets at once at present."""
         return max(1, int(self._width))

@@ -43,10 +43,10 @@ FOR_A_VERSION = Remark("moved because a version points to it", "the selection al
 class Draft(Generic[P]):
     """One object of the source, translated to what should stand at the destination (``value``).
 
-    ``lane`` is the key of objects that must be moved one after the other. ``waits`` says that a reference points to
-    an object which may still come. ``digest`` covers everything that would be written. ``growing`` says that the
-    source may add to it in ways which the digest does not show. ``left`` is what of it will not be at the destination.
-    ``earlier`` makes the digest that an earlier release gave to the same content.
+    ``lane`` is the key of objects that must be moved one after the other. ``waits`` is the id of an object of the same
+    kind to which a reference points, and which may still come. ``digest`` covers everything that would be written.
+    ``growing`` says that the source may add to it in ways which the digest does not show. ``left`` is what of it will
+    not be at the destination. ``earlier`` makes the digest that an earlier release gave to the same content.
     """
 
     id: SourceId
@@ -55,7 +55,7 @@ class Draft(Generic[P]):
     digest: str
     src_location: str = ""
     lane: str | None = None
-    waits: bool = False
+    waits: SourceId | None = None
     growing: bool = False
     remarks: tuple[Remark, ...] = ()
     written: str = ""
@@ -153,6 +153,13 @@ class Kind(ABC, Generic[V, P]):
         """Return what the tags of an object of the source say of the one from which a migration made it."""
         del value
         return MadeFrom()
+
+    def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[V]]:
+        """Yield objects once more, those of a lane in their order; what is not at the source any more is left out.
+
+        Needed where objects wait for others of the kind, or have a lane.
+        """
+        raise NotImplementedError(f"{len(ids)} objects of kind {self.name}")
 
     @abstractmethod
     async def drafts(self, values: Sequence[V], *, final: bool) -> Sequence[Draft[P]]:

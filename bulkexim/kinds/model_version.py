@@ -22,6 +22,8 @@ from bulkexim.kinds.version_values import (
     NUMBER_TAKEN,
     ModelVersion,
     model_versions,
+    target,
+    versions_by_page,
     versions_of,
 )
 from bulkexim.kinds.wire import (
@@ -44,6 +46,8 @@ MODEL_TAG = "bulkexim.source.name"
 CREATION_TAG = "bulkexim.source.creation_timestamp"
 #: Stands in a number that was deleted at the source until the next version is there.
 GAP_SOURCE = "s3://bulkexim/gap"
+#: Versions of a page where one model is read again while others are.
+FEW = 250
 #: Numbers in a row that are filled up; each takes two calls, and a server may claim any number.
 WIDEST_GAP = 100_000
 
@@ -81,16 +85,31 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         self._highest: dict[str, int] = {}
         #: Numbers of placeholders that stand at the destination, by model.
         self._gaps: dict[str, set[int]] = {}
+        #: Pages that the listing of all models took.
+        self._pages = 1
 
     async def pages(self) -> AsyncIterator[Sequence[ModelVersion]]:
         patterns = self._pair.settings.models
+        number = 0
         async for page in model_versions(self._pair.source):
+            number += 1
+            self._pages = max(self._pages, number)
             rows = await self._pair.ledger.rows(RegisteredModelKind.name, {SourceId(found.name) for found in page})
             # A version whose model was not listed is a prompt's: those are counted elsewhere.
             yield [found for found in page if SourceId(found.name) in rows and chosen(patterns, found.name)]
 
     def made_from(self, value: ModelVersion) -> MadeFrom:
         return provenance_of(value.tags, MODEL_TAG, SOURCE_TAG, created=CREATION_TAG)
+
+    async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[ModelVersion]]:
+        wanted = set(ids)
+        names = sorted({src_id.rpartition("/")[0] for src_id in ids})
+        # Of many models all are listed together, where that takes fewer requests.
+        alone = len(names) <= self._pages
+        listings = [versions_by_page(self._pair.source, name, FEW) for name in names] if alone else [self.pages()]
+        for listing in listings:
+            async for page in listing:
+                yield [found for found in page if found.id in wanted]
 
     async def drafts(self, values: Sequence[ModelVersion], *, final: bool) -> Sequence[Draft[VersionPlan]]:
         models = await self._pair.ledger.rows(RegisteredModelKind.name, {SourceId(value.name) for value in values})
@@ -125,7 +144,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             earlier=partial(earlier_digest, *content),
             src_location=value.source,
             lane=value.name,
-            waits=origin.waits,
+            waits=target(value.source).id if origin.waits else None,
             remarks=tuple(remarks),
             written=key_list(tag.key for tag in tags),
         )

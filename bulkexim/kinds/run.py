@@ -94,6 +94,11 @@ class RunKind(Kind[Run, RunPlan]):
             async for page in search_runs(self._pair.source, chunk, self._view, self._query):
                 yield await self._with_outputs(page)
 
+    async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[Run]]:
+        # Whatever became of them meanwhile: what was listed is moved.
+        async for page in runs_by_id(self._pair.source, self._experiments, ids):
+            yield await self._with_outputs(page)
+
     async def _with_outputs(self, page: Sequence[Run]) -> Sequence[Run]:
         """Return runs with the logged models that they wrote, which an older server shows for one run at a time."""
         if not self._with_models or self._pair.source.capabilities.searches_outputs:

@@ -96,15 +96,15 @@ def _earlier_digest(plan: RunPlan, *, artifacts: bool) -> str:
     return earlier_digest(*parts) + DELETED * run.deleted
 
 
-def _parent(run: Run, parents: Rows, *, final: bool) -> tuple[list[Tag], bool]:
-    """Return the tag that names the parent, or keeps its old id, and whether the parent may still come."""
-    old = run.tag(PARENT_TAG)
-    row = parents.get(SourceId(old))
+def _parent(run: Run, parents: Rows, *, final: bool) -> tuple[list[Tag], SourceId | None]:
+    """Return the tag that names the parent, or keeps its old id, and the parent if it may still come."""
+    old = SourceId(run.tag(PARENT_TAG))
+    row = parents.get(old)
     if row is not None and row.dst_id is not None:
-        return [Tag(PARENT_TAG, row.dst_id)], False
+        return [Tag(PARENT_TAG, row.dst_id)], None
     if old and final:
-        return provenance({"parent_run_id": old}), False
-    return [], bool(old)
+        return provenance({"parent_run_id": old}), None
+    return [], old or None
 
 
 def _tags(run: Run) -> tuple[list[Tag], list[Remark]]:

@@ -52,13 +52,13 @@ class _Page(msgspec.Struct, frozen=True):
     next_page_token: str | None = None
 
 
-async def model_versions(server: Server, query: str = "") -> AsyncIterator[Sequence[ModelVersion]]:
+async def model_versions(server: Server, query: str = "", page: int = PAGE) -> AsyncIterator[Sequence[ModelVersion]]:
     """Yield versions by model and number; those of prompts are left out by the server.
 
     MLflow before 2.2 gives all of them at once, the last changed first, whatever it was asked for; so each page is put
     in order here. A later server goes from page to page in the order of numbers, and that stays.
     """
-    params: list[tuple[str, str | int]] = [("max_results", PAGE), ("order_by", "name ASC")]
+    params: list[tuple[str, str | int]] = [("max_results", page), ("order_by", "name ASC")]
     params += [("order_by", "version_number ASC")]
     if query:
         params.append(("filter", query))
@@ -66,14 +66,18 @@ async def model_versions(server: Server, query: str = "") -> AsyncIterator[Seque
         yield sorted(found.model_versions, key=lambda version: (version.name, version.number))
 
 
-async def versions_of(server: Server, name: str) -> list[ModelVersion]:
-    """Return the versions of one model, lowest number first."""
+async def versions_by_page(server: Server, name: str, page: int = PAGE) -> AsyncIterator[Sequence[ModelVersion]]:
+    """Yield the versions of one model, lowest number first."""
     # A filter cannot escape a quote, nor PostgreSQL's LIKE take a backslash: there, any character will do.
     pattern = re.sub(r"['\"\\]", "_", name)
     query = f"name = '{name}'" if pattern == name else f"name LIKE '{pattern}'"
-    found: list[ModelVersion] = []
-    async for page in model_versions(server, query):
-        found += [version for version in page if version.name == name]
+    async for found in model_versions(server, query, page):
+        yield [version for version in found if version.name == name]
+
+
+async def versions_of(server: Server, name: str) -> list[ModelVersion]:
+    """Return the versions of one model, lowest number first."""
+    found = [version async for page in versions_by_page(server, name) for version in page]
     return sorted(found, key=lambda version: version.number)
 
 
