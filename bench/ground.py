@@ -108,14 +108,14 @@ class Ground:
         say(f"ours: {spent.seconds:.1f} s, {spent.megabytes:.0f} MB {' '.join(flags)}")
         return Migrated(spent, msgspec.json.decode(spent.output))
 
-    def bare(self, source: str, destination: str) -> Bare:
-        """Run the bare load generator on two servers.
+    def bare(self, source: str, destination: str, reading: int, writing: int) -> Bare:
+        """Run the bare load generator on two servers, with so many requests at once to either.
 
         :raises CommandFailed: it did not end with 0
         """
-        spent = successful([sys.executable, "-m", "bench.bare", source, destination])
+        spent = successful([sys.executable, "-m", "bench.bare", source, destination, str(reading), str(writing)])
         found = msgspec.json.decode(spent.output, type=Bare)
-        say(f"bare: {found.reading:.1f} s reading, {found.writing:.1f} s writing")
+        say(f"bare: {found.reading:.1f} s reading, {reading} at once; {found.writing:.1f} s writing, {writing} at once")
         return found
 
     def peer_seconds(self, source: str, destination: str) -> float:

@@ -16,6 +16,8 @@ from bench.series import Measure, draw
 
 HOME = Path(__file__).parent
 KEPT, TABLE, PICTURE = HOME / "speed.json", HOME / "SPEED.md", HOME / "speed.svg"
+#: Tasks that run or want to, on average of a minute, from which on the machine is not the bench's own.
+BUSY = 1.0
 HEAD = """# Speed: the last figures
 
 Written by `python -m bench.speed GOAL ... --keep`. Real MLflow servers on loopback, sources filled by SQL, every
@@ -44,10 +46,12 @@ class Kept(msgspec.Struct, frozen=True):
     series: list[Measure] = []
 
 
-def keep(goal: str, figures: Sequence[Figure], command: str, backend: str) -> None:
-    """Put the figures of one goal in the place of its last."""
+def keep(goal: str, figures: Sequence[Figure], command: str, backend: str, busy: float) -> None:
+    """Put the figures of one goal in the place of its last; ``busy`` is the load of the machine before."""
     kept = _kept()
     machine = f"{os.cpu_count()} cores, {backend}, Python {platform.python_version()}, MLflow {version('mlflow')}"
+    if busy >= BUSY:
+        machine += f"; the machine had other work (load {busy:.0f})"
     entry = Entry(list(figures), command, f"{datetime.now(UTC):%Y-%m-%d}", machine)
     _write(Kept(kept.goals | {goal: entry}, kept.series))
 

@@ -15,7 +15,7 @@ from bench.bare.move import move
 from bench.measured import measured
 from bench.workloads import fill
 from bench.workloads.rows import COLUMNS
-from bench.workloads.shapes import W1, W2, W3, W4, W5, Shape, long_history
+from bench.workloads.shapes import W1, W2, W3, W4, W5, W6, W7, Shape, long_history
 from bench.workloads.store import Store
 from tests.conftest import StartServer
 from tests.support.migrating import migrated
@@ -38,7 +38,7 @@ def content(server: MlflowServer) -> dict[str, Counter[str]]:
         if column == "experiment_id":
             return experiments[str(value)]
         named = re.sub(r"(?<=^mlflow-artifacts:/)\d+", lambda found: experiments[found[0]], str(value))
-        return ID.sub(lambda found: runs[found[0]], named)
+        return ID.sub(lambda found: runs.get(found[0], found[0]), named)
 
     return {
         table: Counter(
@@ -60,6 +60,8 @@ TINY = [
     replace(W3, runs=2, metrics=3, points=20),
     W4.shrunk(5),
     W5.shrunk(7),
+    replace(W6, runs=12, family=3, experiments=2),
+    replace(W7, runs=5, models=2, versions=3),
     long_history(MORE_THAN_A_BULK_HISTORY),
 ]
 

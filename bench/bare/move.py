@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from bench.bare.reading import read_everything
-from bench.bare.wire import wire
+from bench.bare.wire import AT_ONCE, wire
 from bench.bare.writing import prepared, write_everything
 
 
@@ -25,16 +25,19 @@ class Bare(msgspec.Struct, frozen=True):
         return self.reading + self.writing
 
 
-async def move(source: str, destination: str) -> Bare:
-    """Move everything; what is done in memory between the two parts takes no time."""
-    async with wire(source) as src, wire(destination) as dst:
+async def move(source: str, destination: str, reading: int = AT_ONCE, writing: int = AT_ONCE) -> Bare:
+    """Move everything; what is done in memory between the two parts takes no time.
+
+    ``reading`` and ``writing`` are the numbers of requests at once.
+    """
+    async with wire(source, reading) as src, wire(destination, writing) as dst:
         began = time.perf_counter()
         found = await read_everything(src)
-        reading = time.perf_counter() - began
+        read = time.perf_counter() - began
         ready = prepared(found)
         # What is held would be looked through again and again, which no generator of requests has to do.
         gc.freeze()
         began = time.perf_counter()
         await write_everything(dst, ready)
-        writing = time.perf_counter() - began
-    return Bare(reading, writing, {"source": src.requests, "destination": dst.requests})
+        written = time.perf_counter() - began
+    return Bare(read, written, {"source": src.requests, "destination": dst.requests})

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from bench.bare.wire import API, SERVICE, Wire, each
+from bench.bare.wire import API, SERVICE, Wire
 
 PAGE = 1000
 #: The route of MLflow's own pages, which costs the server half of what the documented one does.
@@ -94,8 +94,8 @@ async def _histories(source: Wire, found: Everything) -> None:
     async def one(job: tuple[str, str]) -> None:
         found.long_histories.setdefault(job[0], []).extend([page async for page in _history(source, *job)])
 
-    await each(together, bulk)
-    await each(alone, one)
+    await source.each(together, bulk)
+    await source.each(alone, one)
 
 
 async def _history(source: Wire, run: str, key: str) -> AsyncIterator[bytes]:
@@ -124,9 +124,9 @@ async def _files(source: Wire, found: Everything) -> None:
         run, path = job
         found.files[job] = await source.ask("GET", f"{SERVICE}/{quote(f'{roots[run]}/{path}')}")
 
-    await each(folders, runs_of)
-    await each([run for run in roots if run in with_files], files_of)
-    await each(paths, content)
+    await source.each(folders, runs_of)
+    await source.each([run for run in roots if run in with_files], files_of)
+    await source.each(paths, content)
 
 
 async def listing(source: Wire, folder: str) -> list[Document]:

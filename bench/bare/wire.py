@@ -1,4 +1,4 @@
-"""Requests to one server as bytes, counted, a fixed number at once."""
+"""Requests to one server as bytes, counted, a fixed number at once, over connections that are set as our own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from bulkexim.http.transport import CHUNK_BYTES, KEEPALIVE_SECONDS, acknowledge
+
 J = TypeVar("J")
+#: Requests at once, where nothing else is said.
+AT_ONCE = 8
 T = TypeVar("T")
 
-AT_ONCE = 8
 API = "/api/2.0/mlflow/"
 SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
 JSON = {"content-type": "application/json"}
@@ -32,6 +35,7 @@ class Wire:
 
     http: aiohttp.ClientSession
     url: str
+    at_once: int
     requests: int = 0
 
     async def ask(self, method: str, path: str, body: bytes | None = None, kind: dict[str, str] = JSON) -> bytes:
@@ -42,6 +46,7 @@ class Wire:
         self.requests += 1
         headers = None if body is None else kind
         async with self.http.request(method, URL(self.url + path, encoded=True), data=body, headers=headers) as reply:
+            acknowledge(reply)
             content = await reply.read()
             if reply.status != 200:  # noqa: PLR2004 - the one that means yes
                 raise Declined(f"{method} {path}: {reply.status} {content[:300]!r}")
@@ -51,23 +56,29 @@ class Wire:
         """Return the decoded reply of a call below ``/api/2.0/mlflow/``."""
         return msgspec.json.decode(await self.ask("POST", API + path, body))
 
+    async def each(self, jobs: Iterable[J], do: Callable[[J], Awaitable[None]]) -> None:
+        """Do something with each job, as many at a time as the server gets requests."""
+        waiting: Iterator[J] = iter(jobs)
+
+        async def worker() -> None:
+            for job in waiting:
+                await do(job)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self.at_once):
+                tasks.create_task(worker())
+
 
 @asynccontextmanager
-async def wire(url: str) -> AsyncIterator[Wire]:
-    """Open connections to a server."""
-    connector = aiohttp.TCPConnector(limit=AT_ONCE)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
-        yield Wire(http, url.rstrip("/"))
-
-
-async def each(jobs: Iterable[J], do: Callable[[J], Awaitable[None]]) -> None:
-    """Do something with each job, `AT_ONCE` at a time."""
-    waiting: Iterator[J] = iter(jobs)
-
-    async def worker() -> None:
-        for job in waiting:
-            await do(job)
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(AT_ONCE):
-            tasks.create_task(worker())
+async def wire(url: str, at_once: int = AT_ONCE) -> AsyncIterator[Wire]:
+    """Open connections to a server, for so many requests at once."""
+    connector = aiohttp.TCPConnector(limit=at_once, keepalive_timeout=KEEPALIVE_SECONDS)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+        auto_decompress=False,
+        read_bufsize=CHUNK_BYTES,
+    )
+    async with session as http:
+        yield Wire(http, url.rstrip("/"), at_once)

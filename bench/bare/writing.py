@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -12,18 +12,23 @@ from urllib.parse import quote
 import msgspec
 
 from bench.bare.reading import Document, Everything, root_of
-from bench.bare.wire import BYTES, SERVICE, Wire, each
+from bench.bare.wire import BYTES, SERVICE, Wire
 
 #: Entries of one log-batch call, and params among them.
 BATCH, PARAMS = 1000, 100
 DEFAULT = "Default"
+PARENT_TAG = "mlflow.parentRunId"
 
 
 @dataclass(slots=True)
 class NewRun:
-    """The bodies that write a run; ids of the destination are put before them."""
+    """The bodies that write a run; ids of the destination are put before them.
+
+    ``parent`` is the id of a run that is moved too; the destination's takes its place in ``create``.
+    """
 
     id: str
+    parent: str
     experiment: str
     create: bytes
     batches: list[bytes]
@@ -56,6 +61,7 @@ def prepared(found: Everything) -> Prepared:
     files: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
     for (run, path), content in found.files.items():
         files[run].append((path, content))
+    known = {run["info"]["run_id"] for run in found.runs}
     versions = sorted(found.versions, key=lambda one: (one["name"], int(one["version"])))
     return Prepared(
         experiments=[
@@ -63,7 +69,7 @@ def prepared(found: Everything) -> Prepared:
             for one in found.experiments
             if one["name"] != DEFAULT
         ],
-        runs=[_run(run, points[run["info"]["run_id"]], files[run["info"]["run_id"]]) for run in found.runs],
+        runs=[_run(run, known, points[run["info"]["run_id"]], files[run["info"]["run_id"]]) for run in found.runs],
         models=[_json(name=one["name"], description=one.get("description", "")) for one in found.models],
         versions=[list(group) for _, group in groupby(versions, key=lambda one: one["name"])],
     )
@@ -101,11 +107,13 @@ def _points(found: Everything) -> dict[str, list[_Point]]:
     return points
 
 
-def _run(run: Document, points: list[_Point], files: list[tuple[str, bytes]]) -> NewRun:
+def _run(run: Document, known: Container[str], points: list[_Point], files: list[tuple[str, bytes]]) -> NewRun:
     info, data = run["info"], run["data"]
+    parent = next((tag["value"] for tag in data.get("tags", []) if tag["key"] == PARENT_TAG), "")
     new = {key: info.get(key) for key in ("run_name", "user_id", "start_time")}
     return NewRun(
         id=info["run_id"],
+        parent=parent if parent in known else "",
         experiment=info["experiment_id"],
         create=_json(**new, tags=data.get("tags", [])),
         batches=[_json(**batch) for batch in _batches(data.get("params", []), points)],
@@ -124,7 +132,7 @@ def _batches(params: list[Document], points: list[_Point]) -> Iterator[dict[str,
 
 
 async def write_everything(destination: Wire, ready: Prepared) -> None:
-    """Send everything: experiments, then runs, then models with their versions in order."""
+    """Send everything: experiments, then runs, parents first, then models with their versions in order."""
     ids = _Ids()
 
     async def experiment(job: tuple[str, bytes]) -> None:
@@ -141,16 +149,18 @@ async def write_everything(destination: Wire, ready: Prepared) -> None:
         for version in of_one_model:
             await destination.post("model-versions/create", _version(version, ids))
 
-    await each(ready.experiments, experiment)
-    await each(ready.runs, run)
-    await each(ready.models, model)
-    await each(ready.versions, versions)
+    await destination.each(ready.experiments, experiment)
+    await destination.each([job for job in ready.runs if not job.parent], run)
+    await destination.each([job for job in ready.runs if job.parent], run)
+    await destination.each(ready.models, model)
+    await destination.each(ready.versions, versions)
 
 
 async def _write_run(destination: Wire, job: NewRun, ids: _Ids) -> None:
-    created = await destination.post(
-        "runs/create", _before(job.create, "experiment_id", ids.experiments[job.experiment])
-    )
+    body = _before(job.create, "experiment_id", ids.experiments[job.experiment])
+    if job.parent:
+        body = body.replace(job.parent.encode(), ids.runs[job.parent].encode())
+    created = await destination.post("runs/create", body)
     run_id, root = created["run"]["info"]["run_id"], root_of(created["run"])
     ids.runs[job.id], ids.roots[job.id] = run_id, created["run"]["info"]["artifact_uri"]
     for batch in job.batches:

@@ -10,7 +10,7 @@ from statistics import median
 from urllib.parse import quote
 
 from bench.bare.reading import listing
-from bench.bare.wire import BYTES, SERVICE, each, wire
+from bench.bare.wire import BYTES, SERVICE, wire
 from bench.goals.figure import Figure, at_least
 from bench.ground import Ground, say
 from bench.workloads.rows import filled
@@ -77,7 +77,7 @@ def _by_loop(source: MlflowServer, destination: MlflowServer, root: str) -> floa
                 await dst.ask("PUT", f"{SERVICE}/{ELSEWHERE}/{quote(path)}", content, BYTES)
 
             began = time.perf_counter()
-            await each([entry["path"] for entry in await listing(src, root)], one)
+            await dst.each([entry["path"] for entry in await listing(src, root)], one)
             return time.perf_counter() - began
 
     seconds = asyncio.run(copy())

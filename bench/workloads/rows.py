@@ -15,6 +15,7 @@ Batch = Mapping[str, Sequence[Row]]
 START = 1_767_225_600_000
 MINUTE = 60_000
 RUNS_AT_ONCE = 500
+PARENT_TAG = "mlflow.parentRunId"
 #: The columns that are written; the others have defaults.
 COLUMNS = {
     "experiments": (
@@ -54,6 +55,15 @@ class Filled(NamedTuple):
         """The path of its artifact root, at the artifact service and in the folder of the server."""
         return f"{self.experiment}/{self.id}/artifacts"
 
+    def parent(self, shape: Shape) -> str | None:
+        """Return the id of the run's parent, if it has one; in every second family that run is not there."""
+        if not shape.family:
+            return None
+        family, place = divmod(self.number, shape.family)
+        if family % 2:
+            return f"{family:032x}"
+        return filled(shape, self.number - place).id if place else None
+
     @property
     def started(self) -> int:
         """In milliseconds since the epoch."""
@@ -63,7 +73,8 @@ class Filled(NamedTuple):
 def filled(shape: Shape, number: int) -> Filled:
     """Return one run of a workload, always the same."""
     chance = Random(shape.seed * 1_000_003 + number)  # noqa: S311 - a workload, not a secret
-    return Filled(number, f"{chance.getrandbits(128):032x}", 1 + number % shape.experiments, chance)
+    home = number // max(1, shape.family)  # a family stays together
+    return Filled(number, f"{chance.getrandbits(128):032x}", 1 + home % shape.experiments, chance)
 
 
 def batches(shape: Shape) -> Iterator[Batch]:
@@ -89,6 +100,8 @@ def _runs(shape: Shape, runs: Sequence[Filled]) -> Batch:
     for run in runs:
         rows["runs"].append(_run(run))
         rows["tags"].append(("mlflow.runName", f"run {run.number}", run.id))
+        if parent := run.parent(shape):
+            rows["tags"].append((PARENT_TAG, parent, run.id))
         rows["params"] += [(f"param_{key}", str(run.chance.random()), run.id) for key in range(shape.params)]
         for key in range(shape.metrics):
             points = [

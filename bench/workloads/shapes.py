@@ -1,4 +1,4 @@
-"""The workloads W1 to W5, and those of single goals."""
+"""The workloads W1 to W7, and those of single goals."""
 
 from __future__ import annotations
 
@@ -23,15 +23,22 @@ class Shape:
     files: tuple[int, ...] = ()
     models: int = 0
     versions: int = 0
+    #: Runs of a family: a parent and its children. Of every second family the parent is gone, and a child in its place.
+    family: int = 0
     seed: int = 1
 
     def shrunk(self, runs: int) -> Shape:
-        """Return the workload with runs and models in the proportion of ``runs`` to `FULL`, one at least."""
+        """Return the workload with runs and versions in the proportion of ``runs`` to `FULL`, one at least.
+
+        Fewer versions are fewer models, but where few models have many versions, their number is what matters.
+        """
+        few = self.models < self.versions
         return replace(
             self,
             runs=scaled(self.runs, runs),
             experiments=min(self.experiments, scaled(self.runs, runs)),
-            models=scaled(self.models, runs) if self.models else 0,
+            models=scaled(self.models, runs) if self.models and not few else self.models,
+            versions=scaled(self.versions, runs) if few else self.versions,
         )
 
 
@@ -56,6 +63,10 @@ _MIXED = (
 W4 = Shape("W4", 200, experiments=4, files=_MIXED)
 #: A registry whose versions must come in order.
 W5 = Shape("W5", 300, models=300, versions=30)
+#: Nested runs; half of the children refer to parents that are not there.
+W6 = Shape("W6", 20_000, experiments=10, params=2, metrics=1, points=1, family=10)
+#: Few models with many versions: those of one model come one after the other, so the models must go side by side.
+W7 = Shape("W7", 300, models=20, versions=300)
 
 
 def long_history(points: int) -> Shape:

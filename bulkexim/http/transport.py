@@ -78,7 +78,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=limits.get("connect"), sock_read=limits.get("read")),
             )
-        _acknowledge(response)
+        acknowledge(response)
         headers, stream = _headers(response), _Body(response, request)
         return httpx.Response(response.status, headers=headers, stream=stream, request=request)
 
@@ -91,7 +91,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     tasks.start_soon(session.close)
 
 
-def _acknowledge(response: aiohttp.ClientResponse) -> None:
+def acknowledge(response: aiohttp.ClientResponse) -> None:
     """Tell a server at once that the head of its reply has come, if the body has not.
 
     ``mlflow server`` with several workers (its default) writes both apart on sockets without TCP_NODELAY, and holds the
