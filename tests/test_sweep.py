@@ -185,7 +185,13 @@ def test_a_placeholder_whose_version_is_to_come_stays(moved: Moved, servers: Ser
     identity = f"{moved.source.url}"
     coming = marker(identity, "model_version", "small model/3")
     client.create_model_version("small model", "s3://bulkexim/gap", tags={"bulkexim.gap": coming})
+    before = moved.source.log.stat().st_size
     assert moved.look() == []
+    # Of the versions of the source only those are read whose model has a placeholder.
+    asked = moved.source.log.read_bytes()[before:].decode()
+    searches = [line for line in asked.splitlines() if "model-versions/search" in line]
+    assert len(searches) == 1
+    assert "small+model" in searches[0] or "small%20model" in searches[0]
 
 
 def test_what_was_half_made_of_an_object_that_is_gone_goes(

@@ -21,12 +21,12 @@ async def bind(ledger: Journal, source: Server, destination: Server) -> list[str
 
     :raises FatalError: the ledger belongs to another pair
     """
-    held, now = ledger.setup().get("destination"), destination.identity
+    held, now = (await ledger.in_thread(ledger.setup)).get("destination"), destination.identity
     warnings = []
     if held not in (None, now) and await _holds_what_was_moved(ledger, source, destination):
-        ledger.destination_is_now(now)
+        await ledger.in_thread(ledger.destination_is_now, now)
         warnings.append(f"The destination was {held} before. {now} holds runs that were moved there: it is the same.")
-    ledger.bind(source.identity, destination.identity)
+    await ledger.in_thread(ledger.bind, source.identity, destination.identity)
     return warnings
 
 

@@ -38,9 +38,10 @@ async def look_back(pair: Pair, copier: Copier, scope: Scope, done: Sequence[Pas
                 events.emit(Changed(kind.name, draft.id, draft.name, how))
 
     started, look = time.monotonic(), Looking()
+    clear = await pair.ledger.in_thread(pair.ledger.clear)
     events.emit(look)
     async with together() as tasks:
-        if not pair.ledger.clear:  # Else nothing was created since the last look, and nothing can come late.
+        if not clear:  # Else nothing was created since the last look, and nothing can come late.
             tasks.start_soon(_checked, events, "destination", at_the_destination)
         if any(one.moved for one in done):  # Else the run was too short to have missed anything.
             tasks.start_soon(_checked, events, "source", at_the_source)

@@ -71,7 +71,7 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
             return counting.report(
                 seconds=time.monotonic() - started,
                 requests=requests_since(before, src, dst),
-                notes=list(ledger.notes()),
+                notes=await ledger.in_thread(lambda: list(ledger.notes())),
             )
 
 

@@ -116,7 +116,7 @@ class _Planning:
         unsupported = UnsupportedKinds(pair.source, pair.settings, scope.selected, scope.registry)
         uncarried = [kind async for kind in self._unsupported(unsupported)]
         estimates = [total.estimate for total in self._sums.values()]
-        whole = self._looking_back(resolving)
+        whole = self._looking_back(resolving, clear=await pair.ledger.in_thread(pair.ledger.clear))
         for estimate in estimates:
             whole = whole.plus(estimate)
         sent = requests_since(self._before, *pair.servers)
@@ -139,13 +139,13 @@ class _Planning:
                 accepted = accepts(self._pair.settings.accept, found.kind)
                 yield UnsupportedKind(found.kind, found.objects, found.more, accepted)
 
-    def _looking_back(self, resolving: int) -> Estimate:
+    def _looking_back(self, resolving: int, *, clear: bool) -> Estimate:
         """Return what the last look takes: both ends are listed again, where something was moved or may be left."""
         listings = [max(1, total.listings) for total in self._sums.values()]
         moving = any(total.found > total.already for total in self._sums.values())
         again = resolving + sum(listings) if moving else 0
         # The destination is listed by markers, and asked what helped to make the objects.
-        there = 0 if self._pair.ledger.clear and not moving else sum(listings) + len(listings)
+        there = 0 if clear and not moving else sum(listings) + len(listings)
         return Estimate(again, there)
 
     async def _kind(self, kind: Kind[Any, Any]) -> None:

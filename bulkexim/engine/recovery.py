@@ -10,7 +10,7 @@ from bulkexim.ledger.journal import Journal
 
 async def recover(kind: Kind[Any, Any], ledger: Journal) -> None:
     """Read the markers at the destination, once for a ledger: an earlier one may have been lost."""
-    if f"recovered {kind.name}" not in ledger.setup():
+    if f"recovered {kind.name}" not in await ledger.in_thread(ledger.setup):
         await adopt(kind, ledger)
         await ledger.recovered(kind.name)
 

@@ -40,7 +40,7 @@ async def duplicates(pair: Pair, known: Sequence[Experiment], *, models: bool) -
 
     :raises FatalError: it evidently holds this source, and nobody said that everything shall be there twice
     """
-    if f"recovered {ExperimentKind.name}" in pair.ledger.setup():
+    if f"recovered {ExperimentKind.name}" in await pair.ledger.in_thread(pair.ledger.setup):
         return []
     certain, possible = await _experiments(pair, known)
     found = _told("experiment", certain) if certain else await _models(pair) if models else None

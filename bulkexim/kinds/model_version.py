@@ -287,7 +287,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         """Nothing is left to do: a version is READY from the start."""
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
-        if not self._pair.ledger.known(RegisteredModelKind.name):
+        if not await self._pair.ledger.in_thread(self._pair.ledger.known, RegisteredModelKind.name):
             return
         async for page in model_versions(self._pair.destination):
             yield [found for version in page if (found := self._recovered(version)) is not None]
@@ -304,24 +304,28 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
 
     async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
         """Yield placeholders whose version stands there already, or will never come."""
-        placeholders: list[tuple[ModelVersion, str]] = []
-        standing: set[str] = set()
+        ours = set(await self._pair.ledger.placed(RegisteredModelKind.name))
+        placeholders: dict[str, list[tuple[str, str]]] = {}
         async for page in model_versions(self._pair.destination):
-            standing |= {tag_value(version.tags, MARKER_TAG) for version in page}
-            placeholders += [(version, mark) for version in page if (mark := tag_value(version.tags, GAP_TAG))]
-        if placeholders:
-            ours = set(await self._pair.ledger.placed(RegisteredModelKind.name))
-            coming = await self._coming() - standing
+            for version in page:
+                if version.name in ours and (mark := tag_value(version.tags, GAP_TAG)):
+                    placeholders.setdefault(version.name, []).append((version.version, mark))
+        # A tenant has few models with gaps, and far more versions than may be held.
+        for model, gaps in placeholders.items():
+            coming = await self._coming(model)
             yield [
-                Remnant(DestinationId(version.id), f"{version.name} version {version.version}", "a placeholder")
-                for version, mark in placeholders
-                if version.name in ours and mark not in coming
+                Remnant(DestinationId(f"{model}/{number}"), f"{model} version {number}", "a placeholder")
+                for number, mark in gaps
+                if mark not in coming
             ]
 
-    async def _coming(self) -> set[str]:
+    async def _coming(self, model: str) -> set[str]:
+        """Return the markers of the versions of a model that the source has and the destination has not."""
+        name = await self._pair.ledger.source_id(RegisteredModelKind.name, DestinationId(model))
+        there = {tag_value(version.tags, MARKER_TAG) for version in await versions_of(self._pair.destination, model)}
         identity = self._pair.source.identity
-        pages = [page async for page in model_versions(self._pair.source)]
-        return {marker(identity, self.name, version.id) for page in pages for version in page}
+        listed = await versions_of(self._pair.source, name) if name else []
+        return {marker(identity, self.name, version.id) for version in listed} - there
 
     async def discard(self, dst_id: DestinationId) -> None:
         model, _, number = dst_id.rpartition("/")

@@ -186,11 +186,8 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
         """Yield models of which a version cannot get its number any more: they have to be made anew, whole."""
-        lost = {
-            SourceId(failure.src_id.rpartition("/")[0])
-            for failure in self._pair.ledger.failures()
-            if failure.cause in (NUMBER_TAKEN, NUMBER_LOST)
-        }
+        failed = await self._pair.ledger.failed_for("model_version", (NUMBER_TAKEN, NUMBER_LOST))
+        lost = {SourceId(src_id.rpartition("/")[0]) for src_id in failed}
         rows = await self._pair.ledger.rows(self.name, lost)
         detail = "a number of its versions is lost: to be removed whole and moved anew"
         yield [

@@ -121,7 +121,8 @@ class RunKind(Kind[Run, RunPlan]):
             return len(self._only)
         if len(self._experiments) > EXPERIMENTS_AT_ONCE or not self._experiments:
             return None if self._experiments else 0
-        _, earlier, _ = self._pair.ledger.phases().get(self.name, (0, None, 0.0))
+        phases = await self._pair.ledger.in_thread(self._pair.ledger.phases)
+        _, earlier, _ = phases.get(self.name, (0, None, 0.0))
         low, high = 0, max(earlier or 0, PAGE)
         if high > PAGE and await self._has_run_at(high - 1):
             low = high - 1

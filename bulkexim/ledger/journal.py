@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -287,8 +288,9 @@ async def journal(work_dir: Path) -> AsyncIterator[Journal]:
     """Open the ledger of ``work_dir`` with its writer at work; everything pending is committed at the end."""
     path = work_dir / LEDGER_NAME
     writing = await to_thread.run_sync(connect, path)
-    async with _at_work(Journal(path, writing, connect(path, read_only=True))) as ledger:
-        ledger.begin()
+    reading = await to_thread.run_sync(partial(connect, path, read_only=True))
+    async with _at_work(Journal(path, writing, reading)) as ledger:
+        await ledger.in_thread(ledger.begin)
         try:
             yield ledger
         finally:

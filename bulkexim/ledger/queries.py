@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import msgspec
@@ -17,6 +17,7 @@ from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
 from bulkexim.ledger.schema import CLEAR, COLUMNS, Row, State
 from bulkexim.left_behind import Cause, LeftBehind
 
+T = TypeVar("T")
 #: SQLite takes 32,766 values in one statement; a page of objects stays far below.
 _CHUNK = 5000
 
@@ -94,15 +95,18 @@ class Queries:
         """Return the pair of ends that the ledger belongs to."""
         return dict(self._ask("select key, value from setup"))
 
-    @property
     def clear(self) -> bool:
-        """Whether nothing can be left over: since the last look that found nothing, no create has left."""
+        """Return whether nothing can be left over: since the last look that found nothing, no create has left."""
         return CLEAR in self.setup()
 
     @property
     def begun(self) -> bool:
         """Whether any object may be at the destination."""
         return any(self._ask("select 1 from objects where dst_id is not null or state <> ? limit 1", (State.PLANNED,)))
+
+    async def in_thread(self, question: Callable[..., T], *values: object) -> T:
+        """Put a question that waits for the disk, a method of this object, without holding up the event loop."""
+        return await to_thread.run_sync(question, *values, limiter=self._one_at_a_time)
 
     async def rows(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, Row]:
         """Return what is known of the objects ``ids``; unknown ones are absent."""
@@ -154,6 +158,24 @@ class Queries:
             return [(SourceId(src_id), DestinationId(dst_id)) for src_id, dst_id in self._ask(sql, values)]
 
         values = (kind, State.SEALED, number)
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
+    async def source_id(self, kind: str, dst_id: DestinationId) -> SourceId | None:
+        """Return the id at the source of an object of the destination."""
+        sql = "select src_id from objects where kind = ? and dst_id = ?"
+
+        def ask() -> SourceId | None:
+            return next((SourceId(src_id) for (src_id,) in self._ask(sql, (kind, dst_id))), None)
+
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
+    async def failed_for(self, kind: str, causes: Sequence[str]) -> list[SourceId]:
+        """Return the objects of a kind that failed last time for one of these causes."""
+        sql = "select src_id from objects where kind = ? and error <> '' and cause in ({})"
+
+        def ask() -> list[SourceId]:
+            return [SourceId(src_id) for (src_id,) in self._of(sql, causes, kind)]
+
         return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 
     def tallies(self) -> list[Tally]:
