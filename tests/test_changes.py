@@ -1,5 +1,6 @@
 """What changes at the source after a migration arrives with the next one; what was there keeps its ids."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,24 @@ def test_a_tag_that_was_removed_goes(changing: Changing) -> None:
     client.delete_model_version_tag("small model", "3", "gone soon")
     client.set_model_version_tag("small model", "3", "number", "three")
     changing.arrived()
+
+
+def test_of_a_long_tag_that_became_short_no_copy_stays(changing: Changing) -> None:
+    def copies(tags: Mapping[str, str]) -> list[str]:
+        return [key for key in tags if key.startswith("bulkexim.long.")]
+
+    client = changing.client
+    client.set_registered_model_tag("small model", "notes", "n" * 6000)
+    client.set_model_version_tag("small model", "3", "notes", "n" * 99_000)
+    client.update_model_version("small model", "3", "d" * 6000)
+    after = changing.arrived()
+    assert len(copies(after.registered_models["small model"].tags)) == 2
+    assert len(copies(after.versions["small model", 3].tags)) == 2
+    client.set_registered_model_tag("small model", "notes", "short")
+    client.update_model_version("small model", "3", "short")
+    after = changing.arrived()
+    assert copies(after.registered_models["small model"].tags) == []
+    assert copies(after.versions["small model", 3].tags) == []
 
 
 def test_a_run_that_was_deleted_or_restored_follows(changing: Changing) -> None:

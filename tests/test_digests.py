@@ -13,6 +13,7 @@ from bulkexim import Settings
 from bulkexim.engine.migration import copier, ends
 from bulkexim.ids import DIGEST_FORM, SourceId
 from bulkexim.kinds.base import Draft
+from bulkexim.kinds.columns import Lengths
 from bulkexim.kinds.history import Point
 from bulkexim.kinds.order import every_kind, resolve
 from bulkexim.kinds.run_translation import Known, translated
@@ -55,7 +56,7 @@ EARLIER = "fcae2c65fcf551089e4631454cc04f8e"
 
 
 def _draft(run: Run) -> Draft[Any]:
-    return translated(run, Known({}, {}, {}, frozenset()), final=True, artifacts=True)
+    return translated(run, Known({}, {}, {}, frozenset()), Lengths(), final=True, artifacts=True)
 
 
 def _turned(run: Run) -> Run:

@@ -8,7 +8,7 @@ import pytest
 from bulkexim.config import Level
 from bulkexim.ids import MARKER_TAG, PREFIX
 from tests.support.migrating import changes, migrated, moved
-from tests.support.oracle import Snapshot, read
+from tests.support.oracle import BY_ID, Snapshot, compare, read
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant.builder import START, Builder
 from tests.support.tenant.small import build_small
@@ -37,9 +37,10 @@ class Hops:
         for hop in range(3):
             self.hop(hop)
 
-    def hop(self, number: int) -> int:
+    def hop(self, number: int, *, recheck: bool = False) -> int:
         """Move from one server to the next; return how many objects it took."""
-        report = migrated(self.servers[number], self.servers[number + 1], self.folder / f"work {number}")
+        source, destination = self.servers[number : number + 2]
+        report = migrated(source, destination, self.folder / f"work {number}", recheck=recheck)
         assert (report.failures, report.exit_code) == ((), 0)
         return moved(report)
 
@@ -95,12 +96,18 @@ def _run_ids(found: Snapshot) -> dict[str, str]:
     return {run.info.run_name: run_id for run_id, run in found.runs.items() if run.info.lifecycle_stage == "active"}
 
 
-def test_a_second_run_writes_nothing_and_both_ends_are_equal(hops: Hops) -> None:
-    for number in (1, 2):
-        before = read(hops.servers[number + 1].url)
-        assert hops.hop(number) == 0
-        assert changes(before, read(hops.servers[number + 1].url)) == []
-        assert told(verified(hops.servers[number], hops.servers[number + 1], Level.FULL)) == []
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_second_run_writes_nothing_and_both_ends_are_equal(hops: Hops, number: int) -> None:
+    before = read(hops.servers[number + 1].url)
+    assert hops.hop(number) == 0
+    assert changes(before, read(hops.servers[number + 1].url)) == []
+    assert told(verified(hops.servers[number], hops.servers[number + 1], Level.FULL)) == []
+
+
+def test_writing_everything_again_loses_no_tag(hops: Hops) -> None:
+    before = read(hops.servers[2].url)
+    hops.hop(1, recheck=True)
+    assert compare(before, read(hops.servers[2].url), match=BY_ID) == []
 
 
 def test_a_lost_ledger_is_filled_from_the_markers_of_the_last_move(hops: Hops, tmp_path: Path) -> None:

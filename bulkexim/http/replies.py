@@ -32,6 +32,11 @@ HTTP_REDIRECT = range(300, 400)
 _TEXT_LIMIT = 300
 #: What a page says in short; of a hostile one, the beginning is looked at only.
 _TITLE = re.compile(r"\A.{0,2000}?<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE | re.DOTALL)
+#: Internal errors of MLflow (500) that refuse a call for what it asks: it was not carried out, and never will be. Text
+#: that PostgreSQL cannot hold, and the source of a version that leads nowhere.
+_NEVER = re.compile(
+    r"NUL \(0x00\)|^Unable to fetch model from model URI source artifact location .* not found|^Not a proper models:/ URI"
+)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -94,6 +99,8 @@ def _call_error(response: httpx.Response, body: ErrorBody | None, text: str, nam
         return Lost(text, status=status)
     if status == httpx.codes.NOT_IMPLEMENTED or code == "ENDPOINT_NOT_FOUND":
         return NoSuchEndpoint(text, status=status, cause=code)
+    if body and _NEVER.search(body.message):
+        return Refused(text, status=status, cause=code)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return ServerFault(text, status=status)
     if body is None and status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):

@@ -9,9 +9,23 @@ from typing import Any, ClassVar
 import msgspec
 
 from bulkexim.ends.server import Server
-from bulkexim.errors import AlreadyExists, ObjectError
+from bulkexim.errors import ObjectError
 from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
+from bulkexim.kinds.case import Case
+from bulkexim.kinds.columns import (
+    EXPERIMENT_NAME,
+    Form,
+    Text,
+    copies,
+    lengths,
+    missing,
+    told,
+    unfit,
+    unfit_tags,
+    whole_or_cut,
+)
+from bulkexim.kinds.naming import check_exact, names, under_a_name
 from bulkexim.kinds.scope import Pair, renamed
 from bulkexim.kinds.wire import (
     Tag,
@@ -95,6 +109,9 @@ class ExperimentKind(Kind[Experiment, Experiment]):
     def __init__(self, pair: Pair, selected: Sequence[Experiment]) -> None:
         self._pair = pair
         self._selected = selected
+        #: Characters of a tag that the destination takes.
+        self._longest = lengths(pair.destination.capabilities).experiment_tag
+        self._case = Case(pair.destination)
 
     async def pages(self) -> AsyncIterator[Sequence[Experiment]]:
         for start in range(0, len(self._selected), PAGE):
@@ -112,6 +129,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     def _draft(self, value: Experiment) -> Draft[Experiment]:
         tags = users_tags(value.tags)
+        texts = self._texts(value)
         name = renamed(self._pair.settings.experiment_renames, value.name)
         return Draft(
             id=value.experiment_id,
@@ -120,13 +138,21 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             digest=content_digest(name, tags, value.lifecycle_stage),
             earlier=partial(earlier_digest, name, tags, value.lifecycle_stage),
             src_location=value.artifact_location,
-            written=key_list(tag.key for tag in tags),
+            remarks=tuple(told(texts)),
+            written=key_list(tag.key for tag in (*tags, *copies(texts, self._longest))),
         )
+
+    def _texts(self, value: Experiment) -> list[Text]:
+        name = renamed(self._pair.settings.experiment_renames, value.name)
+        return [*unfit(Text("name", name, EXPERIMENT_NAME)), *unfit_tags(users_tags(value.tags), self._longest)]
 
     def _tags(self, draft: Draft[Experiment], mark: str) -> list[Tag]:
         identity = Tag(IDENTITY_TAG, self._pair.source.identity)
+        tags = [*kept_tags(draft.value), *users_tags(draft.value.tags)]
+        # A longer one is refused whatever the database.
+        short = (Tag(tag.key, tag.value[: self._longest]) for tag in tags)
         # The marker comes first where each tag takes a call: what is kept must never stand there under another's.
-        return [*marks(mark, draft.digest), identity, *kept_tags(draft.value), *users_tags(draft.value.tags)]
+        return [*marks(mark, draft.digest), identity, *short, *copies(self._texts(draft.value), self._longest)]
 
     async def find(self, draft: Draft[Experiment], mark: str) -> Placed | None:
         body = {"max_results": 1, "view_type": "ALL", "filter": f"tags.`{MARKER_TAG}` = '{mark}'"}
@@ -135,23 +161,33 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     async def create(self, draft: Draft[Experiment], mark: str) -> Placed:
         # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
-        tags = [*self._tags(draft, mark), Tag(CREATED_TAG, mark)]
-        body = {"name": draft.name, "tags": as_dicts(tags)}
-        destination = self._pair.destination
-        try:
+        tags, destination = [*self._tags(draft, mark), Tag(CREATED_TAG, mark)], self._pair.destination
+        await self._case.check("tags", (tag.key for tag in tags))
+
+        async def post(name: str, form: Form) -> Experiment:
+            body = {"name": name, "tags": as_dicts(form.tags(tags, self._longest))}
             created = await destination.post("experiments/create", body, _New)
-        except AlreadyExists:
-            return await self._adopted(draft, await named_experiment(destination, draft.name), mark)
-        return _placed(await experiment(destination, created.experiment_id))
+            return await experiment(destination, created.experiment_id)
+
+        made, existed = await under_a_name(
+            draft.name,
+            EXPERIMENT_NAME,
+            post,
+            partial(named_experiment, destination),
+            cuttable=bool(self._texts(draft.value)),
+            ours=lambda found: tag_value(found.tags, MARKER_TAG) == mark,
+        )
+        return await self._adopted(draft, made, mark) if existed else _placed(made)
 
     async def _adopted(self, draft: Draft[Experiment], existing: Experiment, mark: str) -> Placed:
-        ours = tag_value(existing.tags, MARKER_TAG) == mark
-        if existing.deleted and not ours:
-            raise ObjectError(
-                "name taken",
-                f"The destination has a deleted experiment {draft.name!r}.",
-                "Restore it, remove it for good (mlflow gc), or give another name with --experiment-rename-file.",
-            )
+        if tag_value(existing.tags, MARKER_TAG) != mark:
+            check_exact("experiment", draft.name, existing.name, "--experiment-rename-file")
+            if existing.deleted:
+                raise ObjectError(
+                    "name taken",
+                    f"The destination has a deleted experiment {draft.name!r}.",
+                    "Restore it, remove it for good (mlflow gc), or give another name with --experiment-rename-file.",
+                )
         if not existing.deleted:
             await self._write_tags(DestinationId(existing.experiment_id), self._tags(draft, mark), existing.tags)
         return _placed(existing)
@@ -168,20 +204,30 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         tags = users_tags(draft.value.tags) if shared else self._tags(draft, mark)
         await self._write_tags(row.dst_id, tags, existing.tags)
         removable = self._pair.destination.capabilities.removes_experiment_tags
-        for key in gone_tags(row.written, draft.value.tags, existing.tags) if removable else ():
+        for key in gone_tags(row.written, self._tags(draft, mark), existing.tags) if removable else ():
             body = {"experiment_id": row.dst_id, "key": key}
             await self._pair.destination.remove("POST", "experiments/delete-experiment-tag", body)
-        if existing.name != draft.name:
-            body = {"experiment_id": row.dst_id, "new_name": draft.name}
-            await self._pair.destination.send("POST", "experiments/update", body)
+        await self._rename(row.dst_id, draft.name, existing.name)
         return Filled()
 
+    async def _rename(self, dst_id: DestinationId, name: str, held: str) -> None:
+        if held in names(name, EXPERIMENT_NAME):
+            return
+
+        async def post(form: Form) -> None:
+            body = {"experiment_id": dst_id, "new_name": form.text(name, EXPERIMENT_NAME)}
+            await self._pair.destination.send("POST", "experiments/update", body)
+
+        await whole_or_cut(post, cuttable=True)
+
     async def _write_tags(self, dst_id: DestinationId, tags: Sequence[Tag], existing: Sequence[Tag]) -> None:
-        held = {(tag.key, tag.value) for tag in existing}
-        for tag in tags:
-            if (tag.key, tag.value) not in held:
-                body = {"experiment_id": dst_id, "key": tag.key, "value": tag.value}
-                await self._pair.destination.send("POST", "experiments/set-experiment-tag", body)
+        async def post(tag: Tag, form: Form) -> None:
+            (sent,) = form.tags([tag], self._longest)
+            body = {"experiment_id": dst_id, "key": sent.key, "value": sent.value}
+            await self._pair.destination.send("POST", "experiments/set-experiment-tag", body)
+
+        for tag in missing(tags, existing, self._longest):
+            await whole_or_cut(partial(post, tag), cuttable=bool(unfit_tags([tag], self._longest)))
 
     async def seal(self, draft: Draft[Experiment], row: Row) -> None:
         if not draft.value.deleted or row.dst_id is None:

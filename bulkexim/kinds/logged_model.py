@@ -16,21 +16,42 @@ import msgspec
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.artifacts.places import proxied_root
-from bulkexim.ends.server import Server, segment
-from bulkexim.errors import NotFound, ObjectError, Refused
+from bulkexim.errors import ObjectError
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
+from bulkexim.kinds.case import Case
+from bulkexim.kinds.columns import (
+    LOGGED_MODEL_KEY,
+    LOGGED_MODEL_NAME,
+    LOGGED_MODEL_TYPE,
+    TEXT,
+    Form,
+    Text,
+    copies,
+    told,
+    unfit,
+    unfit_tags,
+    whole_or_cut,
+)
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
-from bulkexim.kinds.history import Int64, MetricValue
-from bulkexim.kinds.run_values import search_runs
+from bulkexim.kinds.logged_model_values import (
+    EXPERIMENTS_AT_ONCE,
+    LoggedModel,
+    OneModel,
+    every_logged_model,
+    get_logged_model,
+    logged_models,
+    model_path,
+)
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
     content_digest,
     earlier_digest,
+    fitting,
     gone_tags,
     key_list,
     marks,
@@ -42,122 +63,23 @@ from bulkexim.kinds.wire import (
 )
 from bulkexim.ledger.schema import Row
 
-PAGE = 100
+#: Characters of a piece of what is kept whole in tags.
+PIECE = 8000
 SOURCE_TAG = "bulkexim.source.model_id"
 #: Written by the destination itself when a version is registered (``mlflow.modelVersions``).
 REGENERATED = frozenset({"mlflow.modelVersions"})
 READY, FAILED = "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"
-EXPERIMENTS_AT_ONCE = 500
-
-
-class ModelMetric(msgspec.Struct, frozen=True, gc=False):
-    """A metric point of a logged model, with the run that measured it; NaN reads 0.0 here."""
-
-    key: str
-    value: MetricValue = 0.0
-    timestamp: Int64 = 0
-    step: Int64 = 0
-    run_id: SourceId = SourceId("")
-    dataset_name: str = ""
-    dataset_digest: str = ""
-
-
-class ModelInfo(msgspec.Struct, frozen=True):
-    """``LoggedModel.info``; times are in milliseconds since the epoch."""
-
-    model_id: SourceId
-    experiment_id: SourceId
-    name: str = ""
-    creation_timestamp_ms: int | None = None
-    artifact_uri: str = ""
-    status: str = "LOGGED_MODEL_PENDING"
-    status_message: str = ""
-    creator_id: str | int | None = None
-    model_type: str = ""
-    source_run_id: SourceId = SourceId("")
-    tags: tuple[Tag, ...] = ()
-
-
-class ModelData(msgspec.Struct, frozen=True):
-    """``LoggedModel.data``."""
-
-    params: tuple[Tag, ...] = ()
-    metrics: tuple[ModelMetric, ...] = ()
-
-
-class LoggedModel(msgspec.Struct, frozen=True):
-    """One logged model of the source."""
-
-    info: ModelInfo
-    data: ModelData = ModelData()
-    deleted: bool = False
-
-
-class _Page(msgspec.Struct, frozen=True):
-    models: tuple[LoggedModel, ...] = ()
-    next_page_token: str | None = None
-
-
-class _One(msgspec.Struct, frozen=True):
-    model: LoggedModel
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """A logged model translated."""
+    """A logged model translated; ``cuttable`` says that something of its text may be more than a database takes."""
 
     model: LoggedModel
     experiment: DestinationId | None
     run: DestinationId | None
     tags: tuple[Tag, ...]
-
-
-async def logged_models(
-    server: Server, experiment_ids: Sequence[str], query: str = "", page: int = PAGE
-) -> AsyncIterator[Sequence[LoggedModel]]:
-    """Yield the logged models of some experiments, oldest first (deleted ones never show in a search)."""
-    body: dict[str, Any] = {
-        "experiment_ids": list(experiment_ids),
-        "max_results": page,
-        "order_by": [{"field_name": "creation_timestamp", "ascending": True}],
-    }
-    if query:
-        body["filter"] = query
-    async for found in server.search("logged-models/search", body, _Page, lambda reply: reply.next_page_token):
-        yield found.models
-
-
-async def every_logged_model(
-    server: Server, experiments: Sequence[str], *, deleted: bool
-) -> AsyncIterator[Sequence[LoggedModel]]:
-    """Yield the logged models of some experiments; with ``deleted``, also those that a run still names as outputs."""
-    for start in range(0, len(experiments), EXPERIMENTS_AT_ONCE):
-        chunk = experiments[start : start + EXPERIMENTS_AT_ONCE]
-        active: set[SourceId] = set()
-        async for page in logged_models(server, chunk):
-            if deleted:
-                active |= {model.info.model_id for model in page}
-            yield page
-        if deleted:
-            async for found in _deleted(server, chunk, active):
-                yield found
-
-
-async def _deleted(server: Server, experiments: Sequence[str], seen: set[SourceId]) -> AsyncIterator[list[LoggedModel]]:
-    """Yield deleted logged models: no search shows them, only the outputs of runs still name them."""
-    async for runs in search_runs(server, experiments, "ALL", ""):
-        named = {link.model_id for run in runs for link in run.outputs.model_outputs} - seen
-        seen |= named
-        found = [await _if_deleted(server, model_id) for model_id in sorted(named)]
-        yield [model for model in found if model is not None]
-
-
-async def _if_deleted(server: Server, model_id: SourceId) -> LoggedModel | None:
-    try:
-        model = await get_logged_model(server, model_id)
-    except Refused:
-        return None  # Gone for good, or the server is too old to show it.
-    return model if model.deleted else None
+    cuttable: bool = False
 
 
 class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
@@ -174,6 +96,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         self._experiments = [found.experiment_id for found in selected]
         self._deleted_experiments = {found.experiment_id for found in selected if found.deleted}
         self._only = only
+        self._case = Case(pair.destination)
 
     async def pages(self) -> AsyncIterator[Sequence[LoggedModel]]:
         if self._only is not None:
@@ -199,7 +122,14 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     ) -> Draft[ModelPlan]:
         info = model.info
         tags = [tag for tag in users_tags(info.tags) if tag.key not in REGENERATED]
-        remarks = []
+        fields = Text("name", info.name, LOGGED_MODEL_NAME), Text("model type", info.model_type, LOGGED_MODEL_TYPE)
+        texts = [
+            *unfit(*fields),
+            *unfit_tags(tags, TEXT, key_limit=LOGGED_MODEL_KEY),
+            *unfit_tags(model.data.params, TEXT, what="param", key_limit=LOGGED_MODEL_KEY),
+        ]
+        kept_whole = copies(texts, PIECE)
+        remarks = told(texts)
         kept: dict[str, object] = {
             "model_id": info.model_id,
             "creation_timestamp": info.creation_timestamp_ms,
@@ -215,7 +145,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             model=model,
             experiment=experiment.dst_id if experiment else None,
             run=run.dst_id if run else None,
-            tags=(*tags, *provenance(kept)),
+            tags=(*tags, *provenance(kept), *kept_whole),
+            cuttable=bool(texts),
         )
         return Draft(
             id=info.model_id,
@@ -226,7 +157,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             src_location=info.artifact_uri,
             growing=info.status not in (READY, FAILED),
             remarks=tuple(remarks),
-            written=key_list(tag.key for tag in tags),
+            written=key_list(tag.key for tag in (*tags, *kept_whole)),
         )
 
     async def find(self, draft: Draft[ModelPlan], mark: str) -> Placed | None:
@@ -244,20 +175,25 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             raise ObjectError(
                 "experiment not moved", f"The experiment {info.experiment_id} of this model was not moved."
             )
+        await self._case.check("tags", (tag.key for tag in plan.tags))
+        await self._case.check("params", (param.key for param in plan.model.data.params))
         if info.experiment_id in self._deleted_experiments:
             rows = await self._pair.ledger.rows(ExperimentKind.name, [info.experiment_id])
             await reopened(self._pair, list(rows.values()))
-        body = {
-            "experiment_id": plan.experiment,
-            "name": info.name,
-            "model_type": info.model_type,
-            "source_run_id": plan.run,
-            "params": as_dicts(plan.model.data.params),
-            "tags": as_dicts([*plan.tags, *marks(mark, draft.digest)]),
-        }
-        body = {key: value for key, value in body.items() if value not in ("", None, [])}
-        created = await self._pair.destination.post("logged-models", body, _One, Repeat.ONCE)
-        return _placed(created.model)
+
+        async def post(form: Form) -> OneModel:
+            body = {
+                "experiment_id": plan.experiment,
+                "name": form.text(info.name, LOGGED_MODEL_NAME),
+                "model_type": form.text(info.model_type, LOGGED_MODEL_TYPE),
+                "source_run_id": plan.run,
+                "params": _sent(plan.model.data.params, form),
+                "tags": _sent([*plan.tags, *marks(mark, draft.digest)], form),
+            }
+            body = {key: value for key, value in body.items() if value not in ("", None, [])}
+            return await self._pair.destination.post("logged-models", body, OneModel, Repeat.ONCE)
+
+        return _placed((await whole_or_cut(post, cuttable=plan.cuttable)).model)
 
     async def fill(self, draft: Draft[ModelPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
         plan = draft.value
@@ -277,19 +213,32 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     async def _refresh(self, draft: Draft[ModelPlan], row: Row, existing: LoggedModel) -> None:
         destination, plan = self._pair.destination, draft.value
         mark = marker(self._pair.source.identity, self.name, draft.id)
-        tags = as_dicts([*plan.tags, *marks(mark, draft.digest)])
-        await destination.send("PATCH", f"{_path(row.dst_id)}/tags", {"model_id": row.dst_id, "tags": tags})
+        tags = [*plan.tags, *marks(mark, draft.digest)]
+
+        async def set_tags(form: Form) -> None:
+            body = {"model_id": row.dst_id, "tags": _sent(tags, form)}
+            await destination.send("PATCH", f"{model_path(row.dst_id)}/tags", body)
+
+        await whole_or_cut(set_tags, cuttable=plan.cuttable)
         for key in gone_tags(row.written, plan.tags, existing.info.tags):
-            await destination.remove("DELETE", f"{_path(row.dst_id)}/tags/{quote(key, safe='')}", None)
+            await destination.remove("DELETE", f"{model_path(row.dst_id)}/tags/{quote(key, safe='')}", None)
         held = {param.key for param in existing.data.params}
-        missing = [param for param in plan.model.data.params if param.key not in held]
+        missing = [
+            param
+            for param in plan.model.data.params
+            if param.key not in held and fitting(param.key, LOGGED_MODEL_KEY) not in held
+        ]
+
+        async def add_params(form: Form) -> None:
+            body = {"model_id": row.dst_id, "params": _sent(missing, form)}
+            await destination.send("POST", f"{model_path(row.dst_id)}/params", body)
+
         if missing:
-            body = {"model_id": row.dst_id, "params": as_dicts(missing)}
-            await destination.send("POST", f"{_path(row.dst_id)}/params", body)
+            await whole_or_cut(add_params, cuttable=plan.cuttable)
 
     async def seal(self, draft: Draft[ModelPlan], row: Row) -> None:
         status = draft.value.model.info.status
-        path = _path(row.dst_id)
+        path = model_path(row.dst_id)
         if draft.value.model.deleted and (await get_logged_model(self._pair.destination, row.dst_id or "")).deleted:
             return
         if status in (READY, FAILED):
@@ -321,7 +270,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
                 yield [Remnant(DestinationId(one.info.model_id), one.info.name, detail) for one in page]
 
     async def discard(self, dst_id: DestinationId) -> None:
-        destination, path = self._pair.destination, _path(dst_id)
+        destination, path = self._pair.destination, model_path(dst_id)
         found = await get_logged_model(destination, dst_id)
         if found.deleted:
             raise ObjectError("not removable", f"Logged model {found.info.name!r} ({dst_id}) is in the bin already.")
@@ -344,18 +293,9 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         return estimate
 
 
-async def get_logged_model(server: Server, model_id: str) -> LoggedModel:
-    """Return one logged model; a deleted one too where the server can (MLflow 3.7 and later)."""
-    path = _path(model_id)
-    try:
-        return (await server.get(path, _One)).model
-    except NotFound:
-        found = (await server.get(path, _One, {"allow_deleted": "true"})).model
-        return msgspec.structs.replace(found, deleted=True)
-
-
-def _path(model_id: str | None) -> str:
-    return f"logged-models/{segment(model_id or '')}"
+def _sent(rows: Sequence[Tag], form: Form) -> list[dict[str, str]]:
+    """Return tags or params as a logged model takes them."""
+    return as_dicts(form.tags(rows, TEXT, key_limit=LOGGED_MODEL_KEY))
 
 
 def _digest(plan: ModelPlan, *, artifacts: bool) -> str:

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
 
-from bulkexim.errors import CallError, ObjectError
+from bulkexim.errors import CallError, NotFound, ObjectError, Refused
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
+from bulkexim.kinds.case import Case
+from bulkexim.kinds.columns import (
+    DESCRIPTION,
+    RUN_ID,
+    RUN_LINK,
+    SOURCE,
+    Form,
+    cut,
+    is_for_text,
+    lengths,
+    missing,
+    whole_or_cut,
+)
 from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
-from bulkexim.kinds.version_source import Origin, Sources
+from bulkexim.kinds.version_source import Choice, Sources, outcome
+from bulkexim.kinds.version_translation import VersionPlan, translated
 from bulkexim.kinds.version_values import (
     GAP_TAG,
     NUMBER_LOST,
     NUMBER_TAKEN,
     ModelVersion,
     model_versions,
-    target,
     versions_by_page,
     versions_of,
 )
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
-    content_digest,
-    earlier_digest,
     gone_tags,
-    key_list,
     marks,
-    provenance,
     provenance_of,
     tag_value,
-    users_tags,
 )
 from bulkexim.ledger.schema import Row
 
@@ -57,16 +64,6 @@ NUMBER_REMEDY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class VersionPlan:
-    """A version translated; ``model`` is the name at the destination, where the model was moved."""
-
-    version: ModelVersion
-    model: str | None
-    origin: Origin
-    tags: tuple[Tag, ...]
-
-
 class _One(msgspec.Struct, frozen=True):
     model_version: ModelVersion
 
@@ -75,12 +72,17 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
     """The versions of the selected models."""
 
     name: ClassVar[str] = "model_version"
-    kept: ClassVar[tuple[str, ...]] = ("creation and update time", "user", "source as it was")
+    kept: ClassVar[tuple[str, ...]] = ("creation and update time", "user", "source and run as they were")
 
     def __init__(self, pair: Pair, models: RegisteredModelKind) -> None:
         self._pair = pair
         self._models = models
         self._sources = Sources(pair)
+        #: Characters of a tag that the destination takes.
+        self._longest = lengths(pair.destination.capabilities).version_tag
+        self._case = Case(pair.destination)
+        #: Versions that were created and not filled yet, and what the destination said to their own source.
+        self._made: dict[SourceId, tuple[ModelVersion, str]] = {}
         #: Highest number at the destination, placeholders included, by model.
         self._highest: dict[str, int] = {}
         #: Numbers of placeholders that stand at the destination, by model.
@@ -114,40 +116,9 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
     async def drafts(self, values: Sequence[ModelVersion], *, final: bool) -> Sequence[Draft[VersionPlan]]:
         models = await self._pair.ledger.rows(RegisteredModelKind.name, {SourceId(value.name) for value in values})
         origins = await self._sources.of(values, final=final)
-        return [self._draft(value, models, origins[value.id]) for value in values]
-
-    def _draft(self, value: ModelVersion, models: dict[SourceId, Row], origin: Origin) -> Draft[VersionPlan]:
-        tags = users_tags(value.tags)
-        remarks = list(origin.remarks)
-        kept: dict[str, object] = {
-            "version": value.version,
-            "name": value.name,
-            "creation_timestamp": value.creation_timestamp,
-            "last_updated_timestamp": value.last_updated_timestamp,
-            "user_id": value.user_id,
-            "source": value.source,
-        }
-        if value.run_id and value.run_id != origin.run_id:
-            kept["run_id"] = value.run_id
-        if value.status != "READY":
-            kept |= {"status": value.status, "status_message": value.status_message}
-            remarks.append(Remark("version status", f"{value.status}, kept as a tag"))
-        model = models.get(SourceId(value.name))
-        plan = VersionPlan(value, model.dst_id if model else None, origin, (*tags, *provenance(kept)))
-        # The tag of the time of change is not content: it moves with every alias.
-        content = (value.current_stage, value.description, value.run_link, tags, origin.source, origin.run_id)
-        return Draft(
-            id=value.id,
-            name=f"{plan.model or value.name} version {value.version}",
-            value=plan,
-            digest=content_digest(*content),
-            earlier=partial(earlier_digest, *content),
-            src_location=value.source,
-            lane=value.name,
-            waits=target(value.source).id if origin.waits else None,
-            remarks=tuple(remarks),
-            written=key_list(tag.key for tag in tags),
-        )
+        return [
+            translated(value, models.get(SourceId(value.name)), origins[value.id], self._longest) for value in values
+        ]
 
     async def find(self, draft: Draft[VersionPlan], mark: str) -> Placed | None:
         model = _moved(draft)
@@ -162,6 +133,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
 
     async def create(self, draft: Draft[VersionPlan], mark: str) -> Placed:
         plan, model = draft.value, _moved(draft)
+        await self._case.check("tags", (tag.key for tag in plan.tags))
         wanted = plan.version.number
         if plan.origin.problem is not None:
             raise plan.origin.problem
@@ -186,13 +158,41 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             )
         for number in range(self._highest[model] + 1, wanted):
             await self._fill_gap(model, number, mark)
-        created = await self._post(model, plan, [*plan.tags, *marks(mark, draft.digest)])
+        created, refusal = await self._registered(model, plan, marks(mark, draft.digest))
         if created.number != wanted:
             await self._take_back(model, created.version)
             if arrived := await self._arrived(model, wanted, mark):
                 return arrived
             raise _number_lost(model, wanted, created.version)
+        self._made[draft.id] = created, refusal
         return _placed(created)
+
+    async def _registered(self, model: str, plan: VersionPlan, own: Sequence[Tag]) -> tuple[ModelVersion, str]:
+        """Create a version with the best source that the destination takes; return what it said to the very best."""
+        refusal: Refused | None = None
+        for choice in plan.origin.all:
+            post = partial(self._post_version, model, plan, choice, own)
+            try:
+                made = await whole_or_cut(post, cuttable=plan.cuttable)
+            except Refused as error:
+                if not (is_for_text(error) or isinstance(error, NotFound)):
+                    raise
+                refusal = refusal or error
+            else:
+                return made, refusal.problem if refusal else ""
+        raise refusal or Refused("Nothing can be the source of this version.")
+
+    async def _post_version(
+        self, model: str, plan: VersionPlan, choice: Choice, own: Sequence[Tag], form: Form
+    ) -> ModelVersion:
+        body = {
+            "source": form.text(choice.source, SOURCE),
+            "run_id": form.text(choice.run_id, RUN_ID),
+            "model_id": choice.model_id,
+            "run_link": form.text(plan.version.run_link, RUN_LINK),
+            "description": form.text(plan.version.description, DESCRIPTION),
+        }
+        return await self._post(model, [*form.tags(plan.tags, self._longest), *own], body)
 
     async def _arrived(self, model: str, wanted: int, mark: str) -> Placed | None:
         """Find the version under its own number: an earlier create may have been carried out after all."""
@@ -200,19 +200,13 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         ours = (version for version in found if tag_value(version.tags, MARKER_TAG) == mark)
         return next((_placed(version) for version in ours if version.number == wanted), None)
 
-    async def _post(self, model: str, plan: VersionPlan | None, tags: Sequence[Tag]) -> ModelVersion:
-        body: dict[str, Any] = {"name": model, "source": GAP_SOURCE, "tags": as_dicts(tags)}
-        if plan is not None:
-            body |= {
-                "source": plan.origin.source,
-                "run_id": plan.origin.run_id,
-                "model_id": plan.origin.model_id,
-                "run_link": plan.version.run_link,
-                "description": plan.version.description,
-            }
-        body = {key: value for key, value in body.items() if value not in ("", None)}
+    async def _post(self, model: str, tags: Sequence[Tag], fields: Mapping[str, str]) -> ModelVersion:
+        body: dict[str, Any] = {"name": model, "tags": as_dicts(tags)}
+        body |= {key: value for key, value in fields.items() if value}
         try:
             reply = await self._pair.destination.post("model-versions/create", body, _One, Repeat.ONCE)
+        except Refused:
+            raise  # No number was taken.
         except CallError:
             self._highest.pop(model, None)
             raise
@@ -224,7 +218,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
 
         The placeholder goes when that next one is there: until then it keeps the highest number visible.
         """
-        created = await self._post(model, None, [Tag(GAP_TAG, mark)])
+        created = await self._post(model, [Tag(GAP_TAG, mark)], {"source": GAP_SOURCE})
         if created.number != number:
             await self._take_back(model, created.version)
             raise _number_lost(model, number, created.version)
@@ -246,11 +240,12 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
     async def fill(self, draft: Draft[VersionPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
         version = draft.value.version
         model, number = _named(row)
-        stage = "None"
-        if not fresh:
-            stage = await self._refresh(draft, row, model, number)
+        made, refusal = self._made.pop(draft.id, (None, ""))
+        if made is None or not fresh:
+            made = await self._refresh(draft, row, model, number)
+        remarks, left = outcome(version, draft.value.origin, made, refusal)
         await self._close_gaps(model, int(number))
-        if version.current_stage != stage:
+        if version.current_stage != made.current_stage:
             body = {
                 "name": model,
                 "version": number,
@@ -258,10 +253,10 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
                 "archive_existing_versions": False,
             }
             await self._pair.destination.send("POST", "model-versions/transition-stage", body)
-        return Filled()
+        return Filled(0, tuple(remarks), tuple(left))
 
-    async def _refresh(self, draft: Draft[VersionPlan], row: Row, model: str, number: str) -> str:
-        """Write what `create` would have written; return the stage."""
+    async def _refresh(self, draft: Draft[VersionPlan], row: Row, model: str, number: str) -> ModelVersion:
+        """Write what `create` would have written, but for what nothing can change; return the version as it was."""
         destination = self._pair.destination
         found = await self._numbers(model)
         existing = next((version for version in found if version.version == number), None)
@@ -269,19 +264,26 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             raise ObjectError(
                 "gone at the destination", f"Version {number} of {model!r} was deleted at the destination."
             )
-        if existing.description != draft.value.version.description:
-            body = {"name": model, "version": number, "description": draft.value.version.description}
-            await destination.send("PATCH", "model-versions/update", body)
-        held = {(tag.key, tag.value) for tag in existing.tags}
+        description = draft.value.version.description
         mark = marker(self._pair.source.identity, self.name, draft.id)
-        for tag in (*draft.value.tags, *marks(mark, draft.digest)):
-            if (tag.key, tag.value) not in held:
-                body = {"name": model, "version": number, "key": tag.key, "value": tag.value}
-                await destination.send("POST", "model-versions/set-tag", body)
+
+        async def describe(form: Form) -> None:
+            body = {"name": model, "version": number, "description": form.text(description, DESCRIPTION)}
+            await destination.send("PATCH", "model-versions/update", body)
+
+        async def set_tag(tag: Tag, form: Form) -> None:
+            (sent,) = form.tags([tag], self._longest)
+            body = {"name": model, "version": number, "key": sent.key, "value": sent.value}
+            await destination.send("POST", "model-versions/set-tag", body)
+
+        if existing.description not in (description, cut(description, DESCRIPTION)):
+            await whole_or_cut(describe, cuttable=True)
+        for tag in missing((*draft.value.tags, *marks(mark, draft.digest)), existing.tags, self._longest):
+            await whole_or_cut(partial(set_tag, tag), cuttable=draft.value.cuttable)
         for key in gone_tags(row.written, draft.value.tags, existing.tags):
             body = {"name": model, "version": number, "key": key}
             await destination.remove("DELETE", "model-versions/delete-tag", body)
-        return existing.current_stage
+        return existing
 
     async def seal(self, draft: Draft[VersionPlan], row: Row) -> None:
         """Nothing is left to do: a version is READY from the start."""

@@ -9,17 +9,12 @@ from typing import Any
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.config import ALL, Settings
-from bulkexim.errors import FatalError, NotFound
+from bulkexim.errors import FatalError, NoSuchEndpoint, NotFound
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import FOR_A_VERSION, Kind
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments
-from bulkexim.kinds.logged_model import (
-    EXPERIMENTS_AT_ONCE,
-    LoggedModel,
-    LoggedModelKind,
-    get_logged_model,
-    logged_models,
-)
+from bulkexim.kinds.logged_model import LoggedModelKind
+from bulkexim.kinds.logged_model_values import EXPERIMENTS_AT_ONCE, LoggedModel, get_logged_model, logged_models
 from bulkexim.kinds.model_version import ModelVersionKind
 from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
 from bulkexim.kinds.run import RunKind
@@ -245,5 +240,5 @@ def _is_selected(
 async def _found_model(pair: Pair, model_id: SourceId) -> LoggedModel | None:
     try:
         return await get_logged_model(pair.source, model_id)
-    except NotFound:
+    except (NotFound, NoSuchEndpoint):
         return None

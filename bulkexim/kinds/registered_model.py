@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial
+from posixpath import normpath
 from typing import Any, ClassVar
 
 import msgspec
 
 from bulkexim.ends.server import Server
-from bulkexim.errors import AlreadyExists, ObjectError
-from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
+from bulkexim.errors import NotFound, ObjectError, Refused
+from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, PREFIX, DestinationId, MadeFrom, SourceId, marker
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
+from bulkexim.kinds.case import Case, alike
+from bulkexim.kinds.columns import (
+    DESCRIPTION,
+    MODEL_NAME,
+    MODEL_TAG,
+    Form,
+    Text,
+    copies,
+    cut,
+    lengths,
+    missing,
+    told,
+    unfit,
+    unfit_tags,
+    whole_or_cut,
+)
+from bulkexim.kinds.naming import check_exact, under_a_name
 from bulkexim.kinds.scope import Pair, chosen, renamed
 from bulkexim.kinds.version_values import GAP_TAG, NUMBER_LOST, NUMBER_TAKEN, versions_of
 from bulkexim.kinds.wire import (
@@ -29,10 +48,16 @@ from bulkexim.kinds.wire import (
     users_tags,
 )
 from bulkexim.ledger.schema import Row
+from bulkexim.left_behind import Cause, LeftBehind
 
 PAGE = 1000
 SOURCE_TAG = "bulkexim.source.name"
 ALIAS = "alias:"
+#: Since then no alias may be called "latest".
+LATEST_IS_RESERVED = (3, 3)
+RENAME_FLAG = "--model-rename-file"
+RENAME_REMEDY = f"Give it another name with {RENAME_FLAG}: MLflow 3 takes no '/', no ':' and no path such as '..'."
+NOT_TAKEN = Remark("name that the destination does not take", f"it cannot be moved like this. {RENAME_REMEDY}")
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -87,6 +112,10 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
+        #: Characters of a tag that the destination takes, if its database does.
+        self._longest = lengths(pair.destination.capabilities).model_tag
+        self._names: dict[str, bool] = {}
+        self._case = Case(pair.destination)
         #: Models that this process created, so that nobody need ask for their versions.
         self.born: set[str] = set()
 
@@ -100,10 +129,47 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     async def drafts(self, values: Sequence[RegisteredModel], *, final: bool) -> Sequence[Draft[RegisteredModel]]:
         del final
-        return [self._draft(value) for value in values]
+        drafts = [self._draft(value) for value in values]
+        refused = {draft.name for draft in drafts if _questionable(draft.name) and not await self._takes(draft.name)}
+        return [
+            replace(
+                draft,
+                remarks=(*draft.remarks, NOT_TAKEN) if draft.name in refused else draft.remarks,
+                left=tuple(
+                    LeftBehind(Cause.LINK, f"alias {alias!r}: {why}; a tag keeps the version to which it belongs")
+                    for alias, why in (await self._lost_aliases(draft.value)).items()
+                ),
+            )
+            for draft in drafts
+        ]
+
+    async def _lost_aliases(self, value: RegisteredModel) -> dict[str, str]:
+        """Return the aliases that cannot be set at the destination, and why."""
+        names = [alias.alias for alias in value.aliases]
+        lost: dict[str, str] = {}
+        if self._pair.destination.capabilities.version >= LATEST_IS_RESERVED:
+            lost |= {name: "MLflow keeps this one for itself" for name in names if name.lower() == "latest"}
+        while pair := alike(name for name in names if name not in lost):
+            if await self._case.told_apart():
+                break
+            lost[pair[1]] = f"for the destination it is one with {pair[0]!r}"
+        return lost
+
+    async def _takes(self, name: str) -> bool:
+        """Return whether the destination takes a name that some releases of MLflow do not; each is asked for once."""
+        if name not in self._names:
+            try:
+                await named_model(self._pair.destination, name)
+            except NotFound:
+                self._names[name] = True
+            except Refused:
+                self._names[name] = False
+            else:
+                self._names[name] = True
+        return self._names[name]
 
     def _draft(self, value: RegisteredModel) -> Draft[RegisteredModel]:
-        tags = users_tags(value.tags)
+        tags, texts = users_tags(value.tags), self._texts(value)
         name = renamed(self._pair.settings.model_renames, value.name)
         aliases = sorted((alias.alias, alias.version) for alias in value.aliases)
         content = (name, value.description, tags, aliases)
@@ -113,12 +179,23 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             value=value,
             digest=content_digest(*content),
             earlier=partial(earlier_digest, *content),
-            written=key_list([tag.key for tag in tags] + [ALIAS + alias for alias, _ in aliases]),
+            remarks=tuple(told(texts)),
+            written=key_list(
+                [tag.key for tag in (*tags, *copies(texts, MODEL_TAG))] + [ALIAS + alias for alias, _ in aliases]
+            ),
         )
+
+    def _texts(self, value: RegisteredModel) -> list[Text]:
+        name = renamed(self._pair.settings.model_renames, value.name)
+        fields = Text("name", name, MODEL_NAME), Text("description", value.description, DESCRIPTION)
+        return [*unfit(*fields), *unfit_tags(users_tags(value.tags), MODEL_TAG)]
 
     def _tags(self, draft: Draft[RegisteredModel], mark: str) -> list[Tag]:
         identity = Tag(IDENTITY_TAG, self._pair.source.identity)
-        return [*users_tags(draft.value.tags), *kept_tags(draft.value), identity, *marks(mark, draft.digest)]
+        tags = [*users_tags(draft.value.tags), *kept_tags(draft.value)]
+        # A longer one is refused whatever the database.
+        short = (Tag(tag.key, tag.value[: self._longest]) for tag in tags)
+        return [*short, *copies(self._texts(draft.value), MODEL_TAG), identity, *marks(mark, draft.digest)]
 
     async def find(self, draft: Draft[RegisteredModel], mark: str) -> Placed | None:
         query = f"tags.`{MARKER_TAG}` = '{mark}'"
@@ -129,47 +206,70 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     async def create(self, draft: Draft[RegisteredModel], mark: str) -> Placed:
         # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
-        body = {
-            "name": draft.name,
-            "description": draft.value.description,
-            "tags": as_dicts(self._tags(draft, mark)),
-        }
-        try:
+        tags, texts = self._tags(draft, mark), self._texts(draft.value)
+        await self._case.check("tags", (tag.key for tag in tags))
+
+        async def post(name: str, form: Form) -> RegisteredModel:
+            description = form.text(draft.value.description, DESCRIPTION)
+            body = {"name": name, "description": description, "tags": as_dicts(form.tags(tags, MODEL_TAG))}
             await self._pair.destination.send("POST", "registered-models/create", body)
-            self.born.add(draft.name)
-        except AlreadyExists as error:
-            existing = await named_model(self._pair.destination, draft.name)
-            if tag_value(existing.tags, MARKER_TAG) != mark:
-                raise ObjectError(
-                    "name taken",
-                    f"The destination has a registered model {draft.name!r} that did not come from this source.",
-                    "Give another name with --model-rename-file: version numbers could not be kept in that one.",
-                ) from error
-        return Placed(DestinationId(draft.name))
+            self.born.add(name)
+            return RegisteredModel(name)
+
+        def ours(found: RegisteredModel) -> bool:
+            return tag_value(found.tags, MARKER_TAG) == mark
+
+        if _questionable(draft.name) and not await self._takes(draft.name):
+            raise ObjectError(
+                "name not taken", f"The destination takes no registered model called {draft.name!r}.", RENAME_REMEDY
+            )
+        made, existed = await under_a_name(
+            draft.name, MODEL_NAME, post, partial(named_model, self._pair.destination), cuttable=bool(texts), ours=ours
+        )
+        if existed and not ours(made):
+            check_exact("registered model", draft.name, made.name, RENAME_FLAG)
+            raise ObjectError(
+                "name taken",
+                f"The destination has a registered model {draft.name!r} that did not come from this source.",
+                f"Give another name with {RENAME_FLAG}: version numbers could not be kept in that one.",
+            )
+        return Placed(DestinationId(made.name))
 
     async def fill(self, draft: Draft[RegisteredModel], row: Row, details: Any, *, fresh: bool) -> Filled:
         if fresh:
             return Filled()
         destination, name = self._pair.destination, row.dst_id
         existing = await named_model(destination, str(name))
-        if existing.description != draft.value.description:
-            body = {"name": name, "description": draft.value.description}
+        description = draft.value.description
+        tags = self._tags(draft, marker(self._pair.source.identity, self.name, draft.id))
+
+        async def describe(form: Form) -> None:
+            body = {"name": name, "description": form.text(description, DESCRIPTION)}
             await destination.send("PATCH", "registered-models/update", body)
-        held = {(tag.key, tag.value) for tag in existing.tags}
-        for tag in self._tags(draft, marker(self._pair.source.identity, self.name, draft.id)):
-            if (tag.key, tag.value) not in held:
-                await destination.send(
-                    "POST", "registered-models/set-tag", {"name": name, "key": tag.key, "value": tag.value}
-                )
-        for key in gone_tags(row.written, draft.value.tags, existing.tags):
+
+        async def set_tag(tag: Tag, form: Form) -> None:
+            (sent,) = form.tags([tag], MODEL_TAG)
+            body = {"name": name, "key": sent.key, "value": sent.value}
+            await destination.send("POST", "registered-models/set-tag", body)
+
+        if existing.description not in (description, cut(description, DESCRIPTION)):
+            await whole_or_cut(describe, cuttable=True)
+        for tag in missing(tags, existing.tags, MODEL_TAG):
+            await whole_or_cut(partial(set_tag, tag), cuttable=bool(unfit_tags([tag], MODEL_TAG)))
+        for key in gone_tags(row.written, tags, existing.tags):
             await destination.remove("DELETE", "registered-models/delete-tag", {"name": name, "key": key})
         return Filled()
 
     async def seal(self, draft: Draft[RegisteredModel], row: Row) -> None:
         destination, name = self._pair.destination, row.dst_id
+        lost = await self._lost_aliases(draft.value)
         for alias in draft.value.aliases:
-            body = {"name": name, "alias": alias.alias, "version": alias.version}
-            await destination.send("POST", "registered-models/alias", body)
+            if alias.alias in lost:
+                tag = {"name": name, "key": f"{PREFIX}source.alias.{alias.alias}", "value": alias.version}
+                await destination.send("POST", "registered-models/set-tag", tag)
+            else:
+                body = {"name": name, "alias": alias.alias, "version": alias.version}
+                await destination.send("POST", "registered-models/alias", body)
         for key in gone(row.written, (ALIAS + alias.alias for alias in draft.value.aliases)):
             if key.startswith(ALIAS):
                 body = {"name": name, "alias": key.removeprefix(ALIAS)}
@@ -214,6 +314,11 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 def made_from(value: RegisteredModel) -> MadeFrom:
     """Return what the tags of a model say of the one from which a migration made it."""
     return provenance_of(value.tags, SOURCE_TAG, created="bulkexim.source.creation_timestamp")
+
+
+def _questionable(name: str) -> bool:
+    """Return whether some releases of MLflow do not take a name."""
+    return "/" in name or ":" in name or not name.strip() or normpath(name) != name
 
 
 def kept_tags(value: RegisteredModel) -> list[Tag]:

@@ -12,6 +12,8 @@ from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
+from bulkexim.kinds.case import Case
+from bulkexim.kinds.columns import RUN_NAME, USER, Form, cut, lengths, missing, whole_or_cut
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories
@@ -35,8 +37,6 @@ from bulkexim.kinds.run_values import (
 from bulkexim.kinds.run_writes import write_data, write_inputs, write_outputs
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import (
-    PARAM_LIMIT,
-    Tag,
     as_dicts,
     gone_tags,
     marks,
@@ -83,6 +83,8 @@ class RunKind(Kind[Run, RunPlan]):
         self._only = only
         self._with_models = with_models
         self._folders = RunFolders(pair.source)
+        self._longest = lengths(pair.destination.capabilities)
+        self._case = Case(pair.destination)
 
     async def pages(self) -> AsyncIterator[Sequence[Run]]:
         if self._only is not None:
@@ -157,7 +159,7 @@ class RunKind(Kind[Run, RunPlan]):
         )
         known = Known(experiments, parents, models, self._deleted_experiments)
         artifacts = self._pair.settings.artifacts
-        drafts = [translated(run, known, final=final, artifacts=artifacts) for run in values]
+        drafts = [translated(run, known, self._longest, final=final, artifacts=artifacts) for run in values]
         if self._only is None or self.until is not State.SEALED:
             return drafts
         return [replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) for draft in drafts]
@@ -194,16 +196,28 @@ class RunKind(Kind[Run, RunPlan]):
             raise ObjectError("experiment not moved", f"The experiment {info.experiment_id} of this run was not moved.")
         if plan.in_deleted_experiment:
             await self._reopen(info.experiment_id)
-        body = {
-            "experiment_id": plan.experiment,
-            "user_id": info.user_id,
-            "run_name": info.run_name,
-            "start_time": info.start_time,
-            "tags": as_dicts([*plan.create_tags, *marks(mark, draft.digest)]),
-        }
-        body = {key: value for key, value in body.items() if value not in ("", None)}
-        created = await self._pair.destination.post("runs/create", body, OneRun, Repeat.ONCE)
-        return _placed(created.run)
+        await self._check_case(draft)
+        # The server writes the tag of the name by itself.
+        tags = [tag for tag in plan.create_tags if tag.key != NAME_TAG]
+
+        async def post(form: Form) -> OneRun:
+            body = {
+                "experiment_id": plan.experiment,
+                "user_id": form.text(info.user_id, USER),
+                "run_name": form.text(info.run_name, RUN_NAME),
+                "start_time": info.start_time,
+                "tags": as_dicts([*form.tags(tags, self._longest.tag), *marks(mark, draft.digest)]),
+            }
+            body = {key: value for key, value in body.items() if value not in ("", None)}
+            return await self._pair.destination.post("runs/create", body, OneRun, Repeat.ONCE)
+
+        return _placed((await whole_or_cut(post, cuttable=plan.cuttable)).run)
+
+    async def _check_case(self, draft: Draft[RunPlan]) -> None:
+        data = draft.value.run.data
+        await self._case.check("tags", (tag.key for tag in draft.value.create_tags))
+        await self._case.check("params", (param.key for param in data.params))
+        await self._case.check("metrics", (metric.key for metric in data.metrics))
 
     async def _reopen(self, experiment_id: SourceId) -> None:
         rows = await self._pair.ledger.rows(ExperimentKind.name, [experiment_id])
@@ -216,19 +230,19 @@ class RunKind(Kind[Run, RunPlan]):
         own = [own_ids(tag, ids) for tag in plan.run.data.tags if tag.key in OWN_ID_TAGS]
         tags = [*plan.late_tags, *own]
         if existing is not None:
+            await self._check_case(draft)
             mark = marker(self._pair.source.identity, self.name, draft.id)
             content = row.digest if _changed(draft, row) else draft.digest
             tags = [*plan.create_tags, *tags, *marks(mark, content)]
             await self._rename(dst_id, plan.run, existing)
             for key in gone_tags(row.written, tags, existing.data.tags):
                 await self._pair.destination.remove("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
-            tags = [tag for tag in tags if tag.key != NAME_TAG and tag not in existing.data.tags]
-        long_params = [param for param in plan.run.data.params if len(param.value) > PARAM_LIMIT]
-        cut = {param.key for param in long_params}
+            tags = missing((tag for tag in tags if tag.key != NAME_TAG), existing.data.tags, self._longest.tag)
         await write_data(
             self._pair.destination,
             dst_id,
-            params=[Tag(p.key, p.value[:PARAM_LIMIT]) if p.key in cut else p for p in plan.run.data.params],
+            self._longest,
+            params=plan.run.data.params,
             tags=tags,
             points=details.histories.of(draft.id),
             links=details.links.get(draft.id, ()),
@@ -253,9 +267,15 @@ class RunKind(Kind[Run, RunPlan]):
         There the server asks for a fourth database connection while it holds three, so four such calls at once wait for
         each other for 30 s (MLflow 3.17.2, ``SqlAlchemyStore._set_tags``).
         """
-        if run.info.run_name and existing.info.run_name != run.info.run_name:
-            body = {"run_id": dst_id, "run_name": run.info.run_name, "status": existing.info.status}
+        name = run.info.run_name
+        if not name or existing.info.run_name in (name, cut(name, RUN_NAME)):
+            return
+
+        async def post(form: Form) -> None:
+            body = {"run_id": dst_id, "run_name": form.text(name, RUN_NAME), "status": existing.info.status}
             await self._pair.destination.send("POST", "runs/update", body)
+
+        await whole_or_cut(post, cuttable=True)
 
     async def _write_links(
         self, draft: Draft[RunPlan], dst_id: DestinationId, details: RunDetails, existing: Run | None
@@ -264,7 +284,8 @@ class RunKind(Kind[Run, RunPlan]):
         inputs = [details.models[model_id] for model_id in wanted if model_id in details.models]
         lost = [model_id for model_id in wanted if model_id not in details.models]
         plan = draft.value
-        await write_inputs(self._pair.destination, dst_id, plan.run.inputs.dataset_inputs, inputs)
+        datasets = plan.run.inputs.dataset_inputs
+        await write_inputs(self._pair.destination, dst_id, self._longest, datasets, inputs, cuttable=plan.cuttable)
         there = {link.model_id for link in existing.outputs.model_outputs} if existing else set()
         try:
             outputs = [(model, step) for model, step in plan.outputs if SourceId(model) not in there]

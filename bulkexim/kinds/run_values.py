@@ -106,7 +106,8 @@ class OneRun(msgspec.Struct, frozen=True):
 class RunPlan:
     """A run translated: what its references mean at the destination.
 
-    ``late_tags`` are written after the create call, for they hold ids that are known only then.
+    ``late_tags`` are written after the create call, for they hold ids that are known only then. ``cuttable`` says that
+    something of its text may be more than the destination takes.
     """
 
     run: Run
@@ -115,6 +116,7 @@ class RunPlan:
     create_tags: tuple[Tag, ...]
     late_tags: tuple[Tag, ...]
     outputs: tuple[tuple[DestinationId, int], ...]
+    cuttable: bool = False
 
 
 async def search_runs(

@@ -11,8 +11,9 @@ import msgspec
 from bulkexim.ends.server import Server
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import DestinationId, SourceId
+from bulkexim.kinds.columns import INPUT_TAG, INPUT_TAG_KEY, NUL, Form, Lengths, dataset_lengths, whole_or_cut
 from bulkexim.kinds.history import Point
-from bulkexim.kinds.wire import TAG_LIMIT, Tag, as_dicts
+from bulkexim.kinds.wire import Tag, as_dicts
 from bulkexim.ledger.queries import Link
 
 #: ``mlflow.utils.validation``: entries of one log-batch call in all, and params and tags among them.
@@ -37,6 +38,7 @@ class Batches:
 
     destination: Server
     run_id: DestinationId
+    longest: Lengths
     params: list[Tag]
     tags: list[Tag]
     metrics: list[Point] = field(default_factory=list)
@@ -57,19 +59,25 @@ class Batches:
 
     async def _send(self) -> None:
         room = self._room()
-        body = {
-            "run_id": self.run_id,
-            "params": as_dicts(self.params[:PARAMS]),
-            "tags": as_dicts(self.tags[:TAGS]),
-            "metrics": self.metrics[:room],
-        }
-        await self.destination.send("POST", "runs/log-batch", {key: value for key, value in body.items() if value})
+        params, tags = self.params[:PARAMS], self.tags[:TAGS]
+
+        async def post(form: Form) -> None:
+            body = {
+                "run_id": self.run_id,
+                "params": as_dicts(form.tags(params, self.longest.param)),
+                "tags": as_dicts(form.tags(tags, self.longest.tag)),
+                "metrics": self.metrics[:room],
+            }
+            await self.destination.send("POST", "runs/log-batch", {key: value for key, value in body.items() if value})
+
+        await whole_or_cut(post, cuttable=any(NUL in row.value for row in (*params, *tags)))
         self.params, self.tags, self.metrics = self.params[PARAMS:], self.tags[TAGS:], self.metrics[room:]
 
 
 async def write_data(
     destination: Server,
     run_id: DestinationId,
+    longest: Lengths,
     *,
     params: Sequence[Tag],
     tags: Sequence[Tag],
@@ -79,13 +87,16 @@ async def write_data(
 ) -> None:
     """Write params, tags and the full metric history; points of logged models carry their model and dataset.
 
-    One point may belong to several models; the server takes it once in a call, so the others follow in later calls.
+    Of a param that is longer than the server takes, what it takes is written. One point may belong to several models;
+    the server takes it once in a call, so the others follow in later calls.
     """
     by_point: dict[tuple[str, int, int], list[Link]] = {}
     for link in links:
         if link.model_id in models:
             by_point.setdefault((link.key, link.timestamp, link.step), []).append(link)
-    batches = Batches(destination, run_id, list(params), [tag for tag in tags if len(tag.value) <= TAG_LIMIT])
+    taken = [Tag(p.key, p.value[: longest.param]) if len(p.value) > longest.param else p for p in params]
+    short = [tag for tag in tags if len(tag.value) <= longest.tag]
+    batches = Batches(destination, run_id, longest, taken, short)
     later: list[list[Point]] = []
     async for piece in points:
         now = []
@@ -115,12 +126,35 @@ def _of_model(point: Point, link: Link, models: Mapping[SourceId, DestinationId]
 
 
 async def write_inputs(
-    destination: Server, run_id: DestinationId, datasets: Sequence[dict[str, Any]], models: Sequence[DestinationId]
+    destination: Server,
+    run_id: DestinationId,
+    longest: Lengths,
+    datasets: Sequence[dict[str, Any]],
+    models: Sequence[DestinationId],
+    *,
+    cuttable: bool,
 ) -> None:
     """Write dataset and model inputs; repeatable (``runs/log-inputs``)."""
-    if datasets or models:
-        body = {"run_id": run_id, "datasets": list(datasets), "models": [{"model_id": model} for model in models]}
+    if not (datasets or models):
+        return
+
+    async def post(form: Form) -> None:
+        given = [_dataset(one, longest, form) for one in datasets]
+        body = {"run_id": run_id, "datasets": given, "models": [{"model_id": model} for model in models]}
         await destination.send("POST", "runs/log-inputs", {key: value for key, value in body.items() if value})
+
+    await whole_or_cut(post, cuttable=cuttable)
+
+
+def _dataset(given: dict[str, Any], longest: Lengths, form: Form) -> dict[str, Any]:
+    if form is Form.WHOLE:
+        return given
+    dataset = given.get("dataset", {})
+    fields = {
+        field: form.text(str(dataset[field]), limit) for field, limit in dataset_lengths(longest) if field in dataset
+    }
+    tags = [Tag(str(tag.get("key", "")), str(tag.get("value", ""))) for tag in given.get("tags", ())]
+    return {"dataset": fields, "tags": as_dicts(form.tags(tags, INPUT_TAG, key_limit=INPUT_TAG_KEY))}
 
 
 async def write_outputs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -19,13 +20,11 @@ from bulkexim.ids import (
     carried_keys,
     digest,
 )
-from bulkexim.kinds.base import Remark
 
-#: Longest values that MLflow stores; longer ones are cut without a word (``mlflow.utils.validation``).
-PARAM_LIMIT = 6000
-TAG_LIMIT = 8000
+#: Longest key of a tag or param (``mlflow.utils.validation``).
 KEY_LIMIT = 250
 
+_key = attrgetter("key")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -38,11 +37,11 @@ class Tag(msgspec.Struct, frozen=True):
 
 def users_tags(tags: Iterable[Tag]) -> list[Tag]:
     """Return the tags of a source object as they stand at the destination (`carried_keys`), in a fixed order."""
-    held = sorted(tags, key=lambda tag: tag.key)
+    held = sorted(tags, key=_key)
     if not any(tag.key.startswith(PREFIX) for tag in held):
         return held
     keys = carried_keys(tag.key for tag in held)
-    return [tag if keys[tag.key] == tag.key else Tag(_fitting(keys[tag.key]), tag.value) for tag in held]
+    return [tag if keys[tag.key] == tag.key else Tag(fitting(keys[tag.key]), tag.value) for tag in held]
 
 
 def provenance(values: Mapping[str, object]) -> list[Tag]:
@@ -84,6 +83,11 @@ def earlier_digest(*parts: Any) -> str:
     return digest(_encode(parts))
 
 
+def by_key(rows: Iterable[Any]) -> list[Any]:
+    """Return rows as they stand in a digest, of which no two have one key."""
+    return sorted(rows, key=_key)
+
+
 def unordered(rows: Iterable[Any]) -> list[msgspec.Raw]:
     """Return rows as they stand in a digest: a server may give them in another order every time."""
     return [msgspec.Raw(row) for row in sorted(map(_encode, rows))]
@@ -105,18 +109,11 @@ def gone_tags(written: str, now: Iterable[Tag], existing: Iterable[Tag]) -> list
     return [key for key in gone(written, (tag.key for tag in now)) if key in held]
 
 
-def kept_whole(what: str, key: str, value: str, limit: int) -> tuple[list[Tag], list[Remark]]:
-    """Return tags that keep a value which MLflow would cut at ``limit``, and the remark about it."""
-    if len(value) <= limit:
-        return [], []
-    pieces = [value[start : start + TAG_LIMIT] for start in range(0, len(value), TAG_LIMIT)]
-    tags = [Tag(_fitting(f"{PREFIX}long.{what}.{number}.{key}"), piece) for number, piece in enumerate(pieces)]
-    return tags, [Remark(f"{what} longer than {limit}", f"{key}: whole value in tags {PREFIX}long.{what}.*")]
-
-
-def _fitting(key: str) -> str:
-    """Return a tag key that MLflow takes; a long one ends in its digest, so that no two become one."""
-    return key if len(key) <= KEY_LIMIT else f"{key[: KEY_LIMIT - 33]}.{digest(key.encode())}"
+def fitting(key: str, limit: int = KEY_LIMIT) -> str:
+    """Return a key that MLflow takes; a long one ends in its digest, so that no two become one."""
+    if len(key) <= limit and "\0" not in key:
+        return key
+    return f"{key.replace(chr(0), '')[: limit - 33]}.{digest(key.encode())}"
 
 
 def as_dicts(tags: Sequence[Tag]) -> list[dict[str, str]]:

@@ -14,14 +14,8 @@ from bulkexim.kinds.compare.masks import tag_facts
 from bulkexim.kinds.compare.metrics import number
 from bulkexim.kinds.experiment import ExperimentKind
 from bulkexim.kinds.files import Root
-from bulkexim.kinds.logged_model import (
-    REGENERATED,
-    SOURCE_TAG,
-    LoggedModel,
-    ModelPlan,
-    every_logged_model,
-    get_logged_model,
-)
+from bulkexim.kinds.logged_model import REGENERATED, SOURCE_TAG, ModelPlan
+from bulkexim.kinds.logged_model_values import LoggedModel, every_logged_model, get_logged_model
 from bulkexim.kinds.wire import tag_value
 from bulkexim.tasks import together
 

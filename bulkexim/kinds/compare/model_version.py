@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
 from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Paired, Present, Sides
 from bulkexim.kinds.compare.masks import tag_facts
-from bulkexim.kinds.model_version import SOURCE_TAG, VersionPlan
+from bulkexim.kinds.model_version import SOURCE_TAG
 from bulkexim.kinds.registered_model import RegisteredModelKind
+from bulkexim.kinds.version_translation import VersionPlan
 from bulkexim.kinds.version_values import GAP_TAG, ModelVersion, model_versions, target, versions_of
 from bulkexim.kinds.wire import tag_value
 
@@ -55,6 +56,7 @@ class ModelVersionComparison(Comparison[ModelVersion, VersionPlan]):
         value, origin = plan.version, plan.origin
         models = await self.translation("logged_model", [value.model_id])
         wanted, there = tag_facts(plan.tags, found.tags)
+        expected = next((choice for choice in origin.choices if choice.source == found.source), origin.best)
         return Sides(
             {
                 "model": plan.model,
@@ -63,9 +65,9 @@ class ModelVersionComparison(Comparison[ModelVersion, VersionPlan]):
                 # Another status cannot be given; it is kept as a tag.
                 "status": "READY",
                 "description": value.description,
-                "run": origin.run_id,
+                "run": expected.run_id,
                 "run link": value.run_link,
-                "source": _words(origin.source) if origin.problem is None else str(origin.problem),
+                "source": _words(expected.source) if origin.problem is None else str(origin.problem),
                 "logged model": models.get(value.model_id, ""),
                 "tags": wanted,
             },

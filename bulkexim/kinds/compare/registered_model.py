@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bulkexim.ends.server import Server
-from bulkexim.errors import NotFound
+from bulkexim.errors import Refused
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
 from bulkexim.kinds.base import Draft
 from bulkexim.kinds.compare.base import Comparison, Facts, Paired, Present, Sides
@@ -67,5 +67,5 @@ def _facts(model: RegisteredModel) -> Facts:
 async def _model(server: Server, name: str) -> RegisteredModel | None:
     try:
         return (await server.get("registered-models/get", _One, {"name": name})).registered_model
-    except NotFound:
-        return None
+    except Refused:
+        return None  # Not there, or of a name that this server takes for none.

@@ -11,6 +11,7 @@ from bulkexim.ends.server import Server
 from bulkexim.errors import NotFound
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
 from bulkexim.kinds.base import Draft
+from bulkexim.kinds.columns import lengths
 from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides
 from bulkexim.kinds.compare.files import FileSides
 from bulkexim.kinds.compare.masks import tag_facts
@@ -32,7 +33,7 @@ from bulkexim.kinds.run_values import (
     runs_by_id,
     search_runs,
 )
-from bulkexim.kinds.wire import PARAM_LIMIT, Tag
+from bulkexim.kinds.wire import Tag
 from bulkexim.tasks import together
 
 _ID = re.compile(r"(?:m-)?[0-9a-f]{32}")
@@ -114,7 +115,8 @@ class RunComparison(Comparison[Run, RunPlan]):
         wanted, held = tag_facts([*plan.create_tags, *plan.late_tags, *own], there, rewritten=[NAME_TAG])
         metrics = await read.metrics.sides(paired.draft.id, paired.dst_id)
         files = await self._files(paired, run, found)
-        params = [Tag(param.key, param.value[:PARAM_LIMIT]) for param in run.data.params]
+        longest = lengths(self.pair.destination.capabilities)
+        params = [Tag(param.key, param.value[: longest.param]) for param in run.data.params]
         # A run without a name gets one from the server.
         names = ({"name": run.info.run_name}, {"name": found.info.run_name}) if run.info.run_name else ({}, {})
         links = (_links(run, ids), _links(found, None)) if self.linked else ({}, {})

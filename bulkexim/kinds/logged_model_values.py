@@ -1,0 +1,135 @@
+"""Logged models as MLflow sends them, and how they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from bulkexim.ends.server import Server, segment
+from bulkexim.errors import NotFound, Refused
+from bulkexim.ids import SourceId
+from bulkexim.kinds.history import Int64, MetricValue
+from bulkexim.kinds.run_values import search_runs
+from bulkexim.kinds.wire import Tag
+
+PAGE = 100
+EXPERIMENTS_AT_ONCE = 500
+
+
+class ModelMetric(msgspec.Struct, frozen=True, gc=False):
+    """A metric point of a logged model, with the run that measured it; NaN reads 0.0 here."""
+
+    key: str
+    value: MetricValue = 0.0
+    timestamp: Int64 = 0
+    step: Int64 = 0
+    run_id: SourceId = SourceId("")
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """``LoggedModel.info``; times are in milliseconds since the epoch."""
+
+    model_id: SourceId
+    experiment_id: SourceId
+    name: str = ""
+    creation_timestamp_ms: int | None = None
+    artifact_uri: str = ""
+    status: str = "LOGGED_MODEL_PENDING"
+    status_message: str = ""
+    creator_id: str | int | None = None
+    model_type: str = ""
+    source_run_id: SourceId = SourceId("")
+    tags: tuple[Tag, ...] = ()
+
+
+class ModelData(msgspec.Struct, frozen=True):
+    """``LoggedModel.data``."""
+
+    params: tuple[Tag, ...] = ()
+    metrics: tuple[ModelMetric, ...] = ()
+
+
+class LoggedModel(msgspec.Struct, frozen=True):
+    """One logged model of the source."""
+
+    info: ModelInfo
+    data: ModelData = ModelData()
+    deleted: bool = False
+
+
+class _Page(msgspec.Struct, frozen=True):
+    models: tuple[LoggedModel, ...] = ()
+    next_page_token: str | None = None
+
+
+class OneModel(msgspec.Struct, frozen=True):
+    """The reply to a call about one logged model."""
+
+    model: LoggedModel
+
+
+async def logged_models(
+    server: Server, experiment_ids: Sequence[str], query: str = "", page: int = PAGE
+) -> AsyncIterator[Sequence[LoggedModel]]:
+    """Yield the logged models of some experiments, oldest first (deleted ones never show in a search)."""
+    body: dict[str, Any] = {
+        "experiment_ids": list(experiment_ids),
+        "max_results": page,
+        "order_by": [{"field_name": "creation_timestamp", "ascending": True}],
+    }
+    if query:
+        body["filter"] = query
+    async for found in server.search("logged-models/search", body, _Page, lambda reply: reply.next_page_token):
+        yield found.models
+
+
+async def every_logged_model(
+    server: Server, experiments: Sequence[str], *, deleted: bool
+) -> AsyncIterator[Sequence[LoggedModel]]:
+    """Yield the logged models of some experiments; with ``deleted``, also those that a run still names as outputs."""
+    for start in range(0, len(experiments), EXPERIMENTS_AT_ONCE):
+        chunk = experiments[start : start + EXPERIMENTS_AT_ONCE]
+        active: set[SourceId] = set()
+        async for page in logged_models(server, chunk):
+            if deleted:
+                active |= {model.info.model_id for model in page}
+            yield page
+        if deleted:
+            async for found in _deleted(server, chunk, active):
+                yield found
+
+
+async def _deleted(server: Server, experiments: Sequence[str], seen: set[SourceId]) -> AsyncIterator[list[LoggedModel]]:
+    """Yield deleted logged models: no search shows them, only the outputs of runs still name them."""
+    async for runs in search_runs(server, experiments, "ALL", ""):
+        named = {link.model_id for run in runs for link in run.outputs.model_outputs} - seen
+        seen |= named
+        found = [await _if_deleted(server, model_id) for model_id in sorted(named)]
+        yield [model for model in found if model is not None]
+
+
+async def _if_deleted(server: Server, model_id: SourceId) -> LoggedModel | None:
+    try:
+        model = await get_logged_model(server, model_id)
+    except Refused:
+        return None  # Gone for good, or the server is too old to show it.
+    return model if model.deleted else None
+
+
+async def get_logged_model(server: Server, model_id: str) -> LoggedModel:
+    """Return one logged model; a deleted one too where the server can (MLflow 3.7 and later)."""
+    path = model_path(model_id)
+    try:
+        return (await server.get(path, OneModel)).model
+    except NotFound:
+        found = (await server.get(path, OneModel, {"allow_deleted": "true"})).model
+        return msgspec.structs.replace(found, deleted=True)
+
+
+def model_path(model_id: str | None) -> str:
+    """Return the route of a logged model."""
+    return f"logged-models/{segment(model_id or '')}"

@@ -1,0 +1,209 @@
+"""What becomes of the sources of versions: kept where the destination takes them, replaced only where it refuses them.
+
+The odd ones are written into the source's database: today's MLflow takes few of them, older ones took them all.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from bulkexim import Report
+from bulkexim.kinds.version_source import GONE
+from tests.support.migrating import changes, migrated, moved
+from tests.support.oracle import read
+from tests.support.servers import MlflowServer, Servers
+from tests.support.tenant.builder import NO_RUN, Builder
+
+NO_MODEL = "m-" + NO_RUN
+ABFSS = "abfss://container@account.dfs.core.windows.net/model"
+S3_OF_A_RUN = f"s3://bucket/1/{NO_RUN}/artifacts/model"
+
+
+@dataclass
+class Odd:
+    """A source with a version for each case, in an order in which each later one needs the number of those before."""
+
+    server: MlflowServer
+    runs: Mapping[str, str]
+    #: Number, source and run of each version of the model "odd", by a word for the case.
+    versions: dict[str, tuple[int, str, str]]
+
+
+def _build(server: MlflowServer, scratch: Path) -> Odd:
+    build = Builder(server.url, scratch)
+    build.experiment("plain", "plain")
+    first, second = build.run("first"), build.run("second")
+    for label in ("first", "second"):
+        build.put(label, "model/weights.bin", label.encode())
+    build.client.create_registered_model("origin")
+    build.client.create_model_version("origin", f"runs:/{first}/model", first)
+    build.client.create_registered_model("odd")
+    cases = {
+        "storage of a run that is not here": (S3_OF_A_RUN, ""),
+        "storage and run that are not here": (S3_OF_A_RUN, NO_RUN),
+        "abfss": (ABFSS, first),
+        "oss": ("oss://bucket/model", ""),
+        "wasb": ("wasb://container@account.blob.core.windows.net/model", ""),
+        "file": ("/data/model", ""),
+        "run that is not here": (f"runs:/{NO_RUN}/model", ""),
+        "run without its id": (f"runs:/{first}/model", ""),
+        "run with another id": (f"runs:/{first}/model", second),
+        "folder of a run without its id": (build.client.get_run(first).info.artifact_uri + "/model", ""),
+        "version of another run": ("models:/origin/1", second),
+        "version without a run": ("models:/origin/1", ""),
+        "version that is not here": ("models:/nobody/7", first),
+        "logged model that is not here": (f"models:/{NO_MODEL}", ""),
+        "place of the artifact service": ("mlflow-artifacts:/shared/model", ""),
+        "plain": ("s3://bucket/plain", second),
+    }
+    versions = {}
+    for number, (case, (source, run)) in enumerate(cases.items(), 1):
+        build.client.create_model_version("odd", "s3://bucket/any")
+        versions[case] = number, source, run
+    with closing(sqlite3.connect(server.database)) as database:
+        for number, source, run in versions.values():
+            change = (
+                "update model_versions set source = ?, storage_location = ?, run_id = ? where (name, version) = (?, ?)"
+            )
+            database.execute(change, (source, source, run, "odd", number))
+        database.commit()
+    return Odd(server, build.runs, versions)
+
+
+@pytest.fixture(scope="module")
+def odd(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Odd:
+    return _build(servers.start(), tmp_path_factory.mktemp("scratch"))
+
+
+@dataclass
+class Arrived:
+    """A destination, and how the migration to it ended."""
+
+    odd: Odd
+    server: MlflowServer
+    work_dir: Path
+    report: Report
+
+    def version(self, case: str) -> ModelVersion:
+        number, *_ = self.odd.versions[case]
+        return MlflowClient(self.server.url, self.server.url).get_model_version("odd", str(number))
+
+    def run(self, label: str) -> str:
+        """Return the id that a run got."""
+        client = MlflowClient(self.server.url, self.server.url)
+        query = f"tags.`bulkexim.source.run_id` = '{self.odd.runs[label]}'"
+        experiment = client.get_experiment_by_name("plain")
+        assert experiment
+        return str(client.search_runs([experiment.experiment_id], query)[0].info.run_id)
+
+    def pair(self, case: str) -> tuple[str, str]:
+        found = self.version(case)
+        return str(found.source), found.run_id or ""
+
+    @property
+    def behind(self) -> list[str]:
+        """What stays behind, each beginning with the source of its version."""
+        return sorted(one.detail for group in self.report.left_behind for one in group.first)
+
+
+def _arrived(odd: Odd, server: MlflowServer, work_dir: Path) -> Arrived:
+    return Arrived(odd, server, work_dir, migrated(odd.server, server, work_dir))
+
+
+@pytest.fixture(scope="module")
+def new(odd: Odd, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Arrived:
+    """The MLflow of today."""
+    return _arrived(odd, servers.start(), tmp_path_factory.mktemp("new"))
+
+
+@pytest.fixture(scope="module")
+def old(odd: Odd, servers: Servers, old_python: str, tmp_path_factory: pytest.TempPathFactory) -> Arrived:
+    """MLflow 2.22."""
+    return _arrived(odd, servers.start(python=old_python), tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture(scope="module", params=["new", "old"])
+def either(request: pytest.FixtureRequest) -> Arrived:
+    found: Arrived = request.getfixturevalue(request.param)
+    return found
+
+
+def test_every_version_has_its_number(either: Arrived) -> None:
+    assert either.report.failures == ()
+    assert len(read(either.server.url).versions) == len(either.odd.versions) + 1
+    assert either.pair("plain") == ("s3://bucket/plain", either.run("second"))
+
+
+def test_storage_outside_stays_as_it_is(either: Arrived) -> None:
+    """No run is invented, and none is lost, because an address looks like that of a run."""
+    assert either.pair("storage of a run that is not here") == (S3_OF_A_RUN, "")
+    assert either.pair("storage and run that are not here") == (S3_OF_A_RUN, NO_RUN)
+    for case in ("oss", "wasb"):
+        assert either.pair(case) == either.odd.versions[case][1:]
+
+
+def test_what_the_destination_refuses_leads_nowhere_and_is_told(new: Arrived) -> None:
+    assert new.pair("abfss") == (GONE, new.run("first"))
+    assert new.version("abfss").tags["bulkexim.source.source"] == ABFSS
+    assert new.pair("file") == (GONE, "")
+    # In an address of another kind what stands before the @ would be a secret.
+    sources = ["/data/model", ABFSS.replace("container", "***"), "mlflow-artifacts:/shared/model"]
+    assert [detail.partition(": ")[0] for detail in new.behind] == sources
+    assert "'abfss' scheme" in new.behind[1]
+    assert (new.report.exit_code, new.report.not_accepted) == (3, ("version-source",))
+
+
+def test_what_the_destination_takes_is_not_replaced(old: Arrived) -> None:
+    assert old.pair("abfss") == (ABFSS, old.run("first"))
+    assert old.pair("run that is not here") == (f"runs:/{NO_RUN}/model", "")
+    assert old.pair("place of the artifact service") == ("mlflow-artifacts:/shared/model", "")
+    assert [detail.partition(": ")[0] for detail in old.behind] == ["/data/model", "mlflow-artifacts:/shared/model"]
+
+
+def test_a_run_that_the_source_does_not_have_either_is_no_loss(either: Arrived) -> None:
+    for case in ("run that is not here", "version that is not here", "logged model that is not here"):
+        assert not any(detail.startswith(either.odd.versions[case][1]) for detail in either.behind)
+    assert "source of a version leads nowhere" in {remarked.what for remarked in either.report.remarks}
+    assert either.pair("version that is not here") == (GONE, either.run("first"))
+
+
+def test_the_run_is_the_one_that_was_given_where_mlflow_takes_any(old: Arrived) -> None:
+    first, second = old.run("first"), old.run("second")
+    assert old.pair("run without its id") == (f"runs:/{first}/model", "")
+    assert old.pair("run with another id") == (f"runs:/{first}/model", second)
+    assert old.pair("version of another run") == ("models:/origin/1", second)
+    assert old.version("folder of a run without its id").run_id in ("", None)
+
+
+def test_where_mlflow_takes_one_run_only_that_is_told(new: Arrived) -> None:
+    first = new.run("first")
+    for case in ("run without its id", "run with another id"):
+        assert new.pair(case) == (f"runs:/{first}/model", first)
+    assert new.pair("folder of a run without its id")[0].endswith(f"/{first}/artifacts/model")
+    assert new.pair("version of another run") == ("models:/origin/1", first)
+    assert new.pair("version without a run") == ("models:/origin/1", first)
+    assert new.version("run with another id").tags["bulkexim.source.run_id"] == new.odd.runs["second"]
+    told = {remarked.what: remarked.objects for remarked in new.report.remarks}
+    assert told["run of a version set by the destination"] == 5
+
+
+def test_a_second_run_writes_nothing(either: Arrived) -> None:
+    before = read(either.server.url)
+    report = migrated(either.odd.server, either.server, either.work_dir)
+    assert (moved(report), report.exit_code) == (0, either.report.exit_code)
+    assert changes(before, read(either.server.url)) == []
+
+
+def test_writing_again_tells_the_same(either: Arrived) -> None:
+    report = migrated(either.odd.server, either.server, either.work_dir, recheck=True)
+    again = Arrived(either.odd, either.server, either.work_dir, report)
+    assert (report.failures, report.exit_code) == ((), either.report.exit_code)
+    assert [detail.partition(": ")[0] for detail in again.behind] == [
+        detail.partition(": ")[0] for detail in either.behind
+    ]
