@@ -57,6 +57,10 @@ def mlflow(status: int, code: str, message: str = "Because.") -> httpx.Response:
     return httpx.Response(status, json={"error_code": code, "message": message, "sqlstate": "XX000"})
 
 
+NO_NUL = "A string literal cannot contain NUL (0x00) characters."
+NO_SOURCE = "Unable to fetch model from model URI source artifact location 'models:/m/1'.Error: Model Version (m, 1) {}"
+
+
 def text(status: int, body: str = "", **headers: str) -> httpx.Response:
     """Return a reply without MLflow's error body."""
     return httpx.Response(status, text=body, headers=headers)
@@ -89,6 +93,13 @@ REPLIES = {
     "429": (text(429), Throttled, NOT_YET),
     "429 in JSON": (mlflow(429, "REQUEST_LIMIT_EXCEEDED"), Throttled, NOT_YET),
     "500 in JSON": (mlflow(500, "INTERNAL_ERROR"), ServerFault, UNKNOWN),
+    "500 for text that PostgreSQL cannot hold": (mlflow(500, "INTERNAL_ERROR", NO_NUL), Refused, DECLINED),
+    "500 for a source that leads nowhere": (
+        mlflow(500, "INTERNAL_ERROR", NO_SOURCE.format("not found")),
+        Refused,
+        DECLINED,
+    ),
+    "500 for a source, for now": (mlflow(500, "INTERNAL_ERROR", NO_SOURCE.format("locked")), ServerFault, UNKNOWN),
     "500": (page(500), ServerFault, UNKNOWN),
     "501": (mlflow(501, "NOT_IMPLEMENTED"), NoSuchEndpoint, DECLINED),
     "502": (page(502), ServerFault, UNKNOWN),

@@ -35,7 +35,9 @@ _TITLE = re.compile(r"\A.{0,2000}?<title[^>]{0,100}>([^<]{1,300})", re.IGNORECAS
 #: Internal errors of MLflow (500) that refuse a call for what it asks: it was not carried out, and never will be. Text
 #: that PostgreSQL cannot hold, and the source of a version that leads nowhere.
 _NEVER = re.compile(
-    r"NUL \(0x00\)|^Unable to fetch model from model URI source artifact location .* not found|^Not a proper models:/ URI"
+    r"NUL \(0x00\)"
+    r"|^Unable to fetch model from model URI source artifact location .* not found"
+    r"|^Not a proper models:/ URI"
 )
 
 
@@ -99,10 +101,9 @@ def _call_error(response: httpx.Response, body: ErrorBody | None, text: str, nam
         return Lost(text, status=status)
     if status == httpx.codes.NOT_IMPLEMENTED or code == "ENDPOINT_NOT_FOUND":
         return NoSuchEndpoint(text, status=status, cause=code)
-    if body and _NEVER.search(body.message):
-        return Refused(text, status=status, cause=code)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return ServerFault(text, status=status)
+        never = body is not None and _NEVER.search(body.message)
+        return Refused(text, status=status, cause=code) if never else ServerFault(text, status=status)
     if body is None and status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
         return NoSuchEndpoint(text, status=status)
     if code == "RESOURCE_ALREADY_EXISTS":
