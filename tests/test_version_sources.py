@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -41,6 +42,8 @@ def _build(server: MlflowServer, scratch: Path) -> Odd:
     first, second = build.run("first"), build.run("second")
     for label in ("first", "second"):
         build.put(label, "model/weights.bin", label.encode())
+    route = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/shared/model/weights.bin"
+    httpx.put(route, content=b"shared", trust_env=False).raise_for_status()
     build.client.create_registered_model("origin")
     build.client.create_model_version("origin", f"runs:/{first}/model", first)
     build.client.create_registered_model("odd")
@@ -60,6 +63,7 @@ def _build(server: MlflowServer, scratch: Path) -> Odd:
         "version that is not here": ("models:/nobody/7", first),
         "logged model that is not here": (f"models:/{NO_MODEL}", ""),
         "place of the artifact service": ("mlflow-artifacts:/shared/model", ""),
+        "empty place of the artifact service": (f"mlflow-artifacts:/1/{NO_RUN}/artifacts/model", ""),
         "plain": ("s3://bucket/plain", second),
     }
     versions = {}
@@ -167,7 +171,8 @@ def test_what_the_destination_takes_is_not_replaced(old: Arrived) -> None:
 
 
 def test_a_run_that_the_source_does_not_have_either_is_no_loss(either: Arrived) -> None:
-    for case in ("run that is not here", "version that is not here", "logged model that is not here"):
+    places = ("run that is not here", "empty place of the artifact service")
+    for case in (*places, "version that is not here", "logged model that is not here"):
         assert not any(detail.startswith(either.odd.versions[case][1]) for detail in either.behind)
     assert "source of a version leads nowhere" in {remarked.what for remarked in either.report.remarks}
     assert either.pair("version that is not here") == (GONE, either.run("first"))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bulkexim.artifacts.places import proxied_root, serviced
 from bulkexim.errors import CallError, ObjectError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Remark
@@ -77,6 +78,7 @@ class Sources:
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
+        self._empty: dict[str, bool] = {}
 
     async def of(self, versions: Sequence[ModelVersion], *, final: bool) -> dict[SourceId, Origin]:
         """Return the origin of each version; when ``final``, a version to which it points will not come any more."""
@@ -87,8 +89,21 @@ class Sources:
             origin = self._origin(version, targets[version.id], rows, final=final)
             if origin is None:
                 origin = await self._resolved(version, rows)
+            if origin.lost and await self._is_empty(version.source):
+                remark = Remark("source of a version leads nowhere", f"{version.source}: the source has no files there")
+                origin = replace(origin, lost="", remarks=(*origin.remarks, remark))
             origins[version.id] = origin
         return origins
+
+    async def _is_empty(self, source: str) -> bool:
+        """Return whether the artifact service of the source has no file at a place; each is asked for once."""
+        if source not in self._empty:
+            root = proxied_root(source)
+            try:
+                self._empty[source] = bool(root) and not await serviced(self._pair.source, root or "").entries("")
+            except ObjectError:
+                self._empty[source] = False
+        return self._empty[source]
 
     async def _rows(self, versions: Sequence[ModelVersion], targets: dict[SourceId, Target]) -> Rows:
         wanted: dict[str, set[SourceId]] = {"run": {version.run_id for version in versions if version.run_id}}
