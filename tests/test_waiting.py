@@ -169,3 +169,22 @@ async def test_a_lane_that_stopped_is_not_read_again(ends: Pair, monkeypatch: py
     assert heard.outcomes == {Outcome.FAILED: 10}
     assert list(heard.finished) == list("0123456789")
     assert kind.read_again == []
+
+
+@pytest.mark.parametrize("lane", ["a", None])
+async def test_what_a_shifted_page_shows_twice_is_moved_and_told_once(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch, lane: str | None
+) -> None:
+    monkeypatch.setattr(lanes_module, "HELD", HELD)
+
+    class Shifting(Things):
+        async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[Thing]]:
+            before: Sequence[Thing] = ()
+            async for page in super().again(ids):
+                yield [*before, *page]
+                before = page
+
+    things = [Thing(str(number), lane=lane, after=None if lane else "nobody") for number in range(10)]
+    kind = Shifting(things, page=2)
+    assert (await moved(ends, kind)).outcomes == {Outcome.MOVED: 10}
+    assert sorted(kind.destination.sealed) == sorted(thing.id for thing in things)

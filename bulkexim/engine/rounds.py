@@ -22,6 +22,8 @@ from bulkexim.tasks import together
 
 #: What keeps an object from being moved, and those behind it in its lane: it failed, or it waits for another one.
 Obstacle = ObjectError | SourceId
+#: The translation of an object, and its value at the source.
+Translated = tuple[AnyDraft, Any]
 
 
 class Gone(ObjectError):
@@ -57,22 +59,21 @@ class Round:
         room = Room.for_requests(self.pair.destination.client.limiter.ceiling)
         async with ahead(pages) as ready, lanes(self, room) as open_lanes:
             async for values in ready:
-                drafts = await self.kind.drafts(values, final=self.final)
-                for draft in drafts:
-                    unseen.pop(draft.id, None)
-                await open_lanes.submit(await self._select(values, drafts), self.kind.window)
+                pairs = await self._translated(values)
+                if self.ids is not None:
+                    pairs = _first(pairs, unseen)
+                await open_lanes.submit(await self._select(pairs), self.kind.window)
         await self.told.all_failed(list(unseen), Gone())
 
-    async def _select(self, values: Sequence[Any], drafts: Sequence[AnyDraft]) -> list[Job]:
+    async def _translated(self, values: Sequence[Any]) -> list[Translated]:
+        return list(zip(await self.kind.drafts(values, final=self.final), values, strict=True))
+
+    async def _select(self, pairs: Sequence[Translated]) -> list[Job]:
         """Return what is missing or changed; what is there already is only counted."""
-        made = ((draft.name, self.kind.made_from(value)) for draft, value in zip(drafts, values, strict=True))
+        made = ((draft.name, self.kind.made_from(value)) for draft, value in pairs)
         check_no_own_copy(self.pair, self.kind.name, made)
         # The pages of a source that is written to shift: one may show again what is on its way, which would double it.
-        new = {
-            draft.id: (draft, value)
-            for draft, value in zip(drafts, values, strict=True)
-            if draft.id not in self._on_the_way
-        }
+        new = {draft.id: (draft, value) for draft, value in pairs if draft.id not in self._on_the_way}
         rows = await self.pair.ledger.rows(self.kind.name, new)
         if self.ids is None:
             await self.told.found(len(new))
@@ -167,11 +168,9 @@ class Round:
         try:
             if lane not in self._stopped:
                 async for values in self.kind.again(ids):
-                    drafts = await self.kind.drafts(values, final=self.final)
-                    rows = await self.pair.ledger.rows(self.kind.name, [draft.id for draft in drafts])
-                    for draft in drafts:
-                        del left[draft.id]
-                    yield [Job(draft, rows[draft.id], value) for draft, value in zip(drafts, values, strict=True)]
+                    pairs = _first(await self._translated(values), left)
+                    rows = await self.pair.ledger.rows(self.kind.name, [draft.id for draft, _ in pairs])
+                    yield [Job(draft, rows[draft.id], value) for draft, value in pairs]
                     if lane in self._stopped:
                         break
         except ObjectError as error:
@@ -209,3 +208,13 @@ class Round:
             unchanged = row.state is State.SEALED and draft.is_content(row.digest) and draft.growing
             await self.told.arrived(draft, filled, started, changed=not unchanged)
         return None
+
+
+def _first(pairs: Sequence[Translated], left: dict[SourceId, None]) -> list[Translated]:
+    """Take from ``left`` what has come, and return that: pages that shift may bring an object twice."""
+    first = []
+    for draft, value in pairs:
+        if draft.id in left:
+            del left[draft.id]
+            first.append((draft, value))
+    return first
