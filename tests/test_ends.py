@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 
+from bulkexim import Endpoint
 from bulkexim.errors import FatalError, UsageError
 from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, SourceId, marker
 from tests.conftest import StartServer
 from tests.support.migrating import changes, migrated, moved, planned
 from tests.support.oracle import compare, read
-from tests.support.servers import MlflowServer, Servers
+from tests.support.servers import ADMIN, MlflowServer, Servers
 from tests.support.tenant import Tenant
 from tests.support.verifying import told, verified
 
@@ -142,10 +144,6 @@ def test_the_same_address_is_refused_however_it_is_written(fresh_server: StartSe
         assert "secret" not in str(error.value)
 
 
-def test_two_empty_servers_are_two(fresh_server: StartServer, tmp_path: Path) -> None:
-    assert migrated(fresh_server(), fresh_server(), tmp_path).failures == ()
-
-
 def test_what_this_migration_made_stops_it_when_the_source_shows_it(
     small_tenant: Tenant, fresh_server: StartServer, tmp_path: Path
 ) -> None:
@@ -212,3 +210,36 @@ def test_a_ledger_with_which_nothing_was_begun_is_anybodys(
         migrated(slip, also(destination), tmp_path, experiments=("small experiment",))
     report = migrated(small_tenant.url, destination, tmp_path, experiments=("small experiment",))
     assert (report.failures, report.warnings) == ((), ())
+
+
+AUTH = """
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///basic_auth.db
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+
+
+def test_a_login_that_is_shown_nothing_is_no_success(
+    servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    (tmp_path / "auth.ini").write_text(AUTH)
+    destination = fresh_server()
+    with servers.start(basic_auth=True, env={"MLFLOW_AUTH_CONFIG_PATH": str(tmp_path / "auth.ini")}) as source:
+        user = {"username": "newcomer", "password": "may-see-nothing"}
+        with httpx.Client(base_url=f"{source.url}/api/2.0/mlflow", auth=ADMIN, trust_env=False) as http:
+            http.post("/experiments/create", json={"name": "hidden"}).raise_for_status()
+            http.post("/users/create", json=user).raise_for_status()
+        ends = Endpoint(uri=source.url, **user), destination  # type: ignore[arg-type]  # all of them are texts
+        warning = "The source shows no experiment, no run and no model at all: check the login and its rights."
+        assert planned(*ends, tmp_path).warnings == (warning,)
+        report = migrated(*ends, tmp_path)
+        assert (report.warnings, report.exit_code) == ((warning,), 3)
+        assert migrated(*ends, tmp_path, accept=("not-counted",)).exit_code == 0
+
+
+def test_an_empty_server_is_told(fresh_server: StartServer, tmp_path: Path) -> None:
+    report = migrated(fresh_server(), fresh_server(), tmp_path)
+    warning = "The source shows no run and no model. If it holds any, check the login and its rights."
+    assert (report.failures, report.warnings, report.exit_code) == ((), (warning,), 0)

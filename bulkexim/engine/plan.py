@@ -24,7 +24,7 @@ from bulkexim.errors import CallError
 from bulkexim.ids import DestinationId
 from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
-from bulkexim.kinds.safeguards import safeguards
+from bulkexim.kinds.safeguards import safeguards, shows_nothing
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.journal import rehearsal
@@ -113,6 +113,7 @@ class _Planning:
                 await recover(kind, pair.ledger)
             for kind in kinds:
                 await self._kind(kind)
+        warnings += shows_nothing(pair, scope, {name: total.found for name, total in self._sums.items()})
         unsupported = UnsupportedKinds(pair.source, pair.settings, scope.selected, scope.registry)
         uncarried = [kind async for kind in self._unsupported(unsupported)]
         estimates = [total.estimate for total in self._sums.values()]

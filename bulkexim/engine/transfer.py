@@ -17,7 +17,7 @@ from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
 from bulkexim.errors import BulkeximError
 from bulkexim.kinds.order import Scope, left_out, passes, resolve
-from bulkexim.kinds.safeguards import safeguards
+from bulkexim.kinds.safeguards import safeguards, shows_nothing
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.schema import State
@@ -47,6 +47,10 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     for moving in reversed(done):
         if moving.kind.container:
             await moving.close()
+    for warning in shows_nothing(pair, scope, listed):
+        events.emit(Warned(warning))
+        if not scope.known:
+            events.emit(StaysBehind("source", Cause.NOT_COUNTED, "nothing at all is shown to this login"))
     await _count_what_stays(pair, scope, events)
     await look_back(pair, copier, scope, done, events)
 
