@@ -50,7 +50,11 @@ def servers() -> Callable[[Decorated], Decorated]:
         option("--dst-artifacts-dir", metavar="DIR", help=f"{seen} files are written there."),
         option("--src-storage", metavar="URL", help=f"{behind} files are read there, not through the server."),
         option("--dst-storage", metavar="URL", help=f"{behind} large files are written there in parts."),
-        option("--source-id", metavar="TEXT", help="Name of the source in markers: its old address, if that changed."),
+        option(
+            "--source-id",
+            metavar="TEXT",
+            help="Name by which the source is recognised: its old address, if that changed.",
+        ),
     )
 
 

@@ -228,11 +228,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         )
         if existed and not ours(made):
             check_exact("registered model", draft.name, made.name, RENAME_FLAG)
-            raise ObjectError(
-                "name taken",
-                f"The destination has a registered model {draft.name!r} that did not come from this source.",
-                f"Give another name with {RENAME_FLAG}: version numbers could not be kept in that one.",
-            )
+            raise _name_taken(draft, made)
         return Placed(DestinationId(made.name))
 
     async def fill(self, draft: Draft[RegisteredModel], row: Row, details: Any, *, fresh: bool) -> Filled:
@@ -309,6 +305,22 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     async def estimate(self, drafts: Sequence[Draft[RegisteredModel]]) -> Estimate:
         return Estimate(0, sum(1 + len(draft.value.aliases) for draft in drafts))
+
+
+def _name_taken(draft: Draft[RegisteredModel], existing: RegisteredModel) -> ObjectError:
+    made = made_from(existing)
+    if (made.src_id, made.created) == (draft.id, str(draft.value.creation_timestamp)):
+        name = made.named(RegisteredModelKind.name)
+        return ObjectError(
+            "moved under another name",
+            f"The destination has {draft.name!r} from this same source, moved under {name or 'another address of it'}.",
+            f"Add --source-id {name or 'with that address'}.",
+        )
+    return ObjectError(
+        "name taken",
+        f"The destination has a registered model {draft.name!r} that did not come from this source.",
+        f"Give another name with {RENAME_FLAG}: version numbers could not be kept in that one.",
+    )
 
 
 def made_from(value: RegisteredModel) -> MadeFrom:
