@@ -47,15 +47,15 @@ def surroundings(
     Path("team.toml").write_text(f'src-uri = "{source.url}"\ndst-uri = "{destination.url}"\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-        MlflowClient("mlruns").create_experiment("laptop")
+        # The store itself: MLflow remembers a relative one by its name, wherever the directory is.
+        laptop = MlflowClient(str(tmp_path / "mlruns"))
+        laptop.create_run(laptop.create_experiment("laptop"))
     new = dict.fromkeys(("http://new:5000", "http://new", "https://new"), destination.url)
     return {"http://old:5000": source.url} | new
 
 
 @pytest.mark.parametrize("example", sorted(set(examples())))
-def test_an_example_of_a_help_text_works(
-    example: str, surroundings: dict[str, str], request: pytest.FixtureRequest
-) -> None:
+def test_an_example_of_a_help_text_works(example: str, surroundings: dict[str, str]) -> None:
     _, *args = shlex.split(example)
     result = CliRunner().invoke(main, [surroundings.get(arg, arg) for arg in args])
     assert result.exit_code == 0, result.output
