@@ -18,7 +18,7 @@ from bulkexim.artifacts.copier import Copier
 from bulkexim.artifacts.places import proxied_root
 from bulkexim.errors import ObjectError
 from bulkexim.http.retry import Repeat
-from bulkexim.ids import MARKER_TAG, SWEPT_TAG, DestinationId, SourceId, marker
+from bulkexim.ids import MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
 from bulkexim.kinds.case import Case
 from bulkexim.kinds.columns import (
@@ -57,6 +57,7 @@ from bulkexim.kinds.wire import (
     marks,
     own_keys,
     provenance,
+    provenance_of,
     tag_value,
     unordered,
     users_tags,
@@ -106,6 +107,9 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         deleted = self._pair.settings.include_deleted
         async for page in every_logged_model(self._pair.source, self._experiments, deleted=deleted):
             yield page
+
+    def made_from(self, value: LoggedModel) -> MadeFrom:
+        return provenance_of(value.info.tags, SOURCE_TAG)
 
     async def drafts(self, values: Sequence[LoggedModel], *, final: bool) -> Sequence[Draft[ModelPlan]]:
         del final
