@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelInput, Metric
 
 from bulkexim import Report
 from bulkexim.cli.main import main
@@ -24,7 +25,7 @@ from tests.fake_kind import Containers, Thing, Things, pair
 from tests.support.migrating import migrated, planned
 from tests.support.servers import Servers
 from tests.support.tenant import Tenant
-from tests.support.tenant.builder import Builder
+from tests.support.tenant.builder import START, Builder
 from tests.support.tenant.small import build_small
 from tests.test_bad_inputs.liar import Liar, listening
 from tests.tiny_server import Seen, Wire
@@ -223,3 +224,30 @@ def test_traces_of_a_server_that_has_only_the_second_version_of_their_api_are_co
 ) -> None:
     plan = planned(old_tenant.url, fresh_server(), tmp_path)
     assert {kind.kind: kind.objects for kind in plan.uncarried}["trace"] == len(old_tenant.traces) > 0
+
+
+def test_what_belongs_to_objects_that_are_not_moved_is_told(
+    servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    build = Builder(servers.start().url, tmp_path)
+    build.experiment("plain", "plain")
+    measured, reader = build.run("measured"), build.run("reader")
+    kept, gone = (
+        build.client.create_logged_model(build.experiments["plain"], name).model_id for name in ("kept", "gone")
+    )
+    build.client.log_batch(measured, [Metric("accuracy", 0.9, START, step, kept) for step in range(3)])
+    build.client.log_inputs(reader, models=[LoggedModelInput(gone)])
+    build.client.finalize_logged_model(kept, "READY")
+    build.client.delete_run(measured)
+    build.client.delete_logged_model(gone)
+    destination = fresh_server()
+
+    first = migrated(build.url, destination, tmp_path / "work")
+    second = migrated(build.url, destination, tmp_path / "work")
+
+    told = [
+        ("link", reader, f"input {gone}: this logged model was not moved"),
+        ("value", kept, f"3 metric points: their run {measured} was not moved"),
+    ]
+    assert behind(first) == behind(second) == told
+    assert (first.failures, first.exit_code, second.exit_code) == ((), 3, 3)

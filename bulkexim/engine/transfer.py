@@ -51,8 +51,16 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
         events.emit(Warned(warning))
         if not scope.known:
             events.emit(StaysBehind("source", Cause.NOT_COUNTED, "nothing at all is shown to this login"))
+    await _tell_unmoved_points(pair, scope, events)
     await _count_what_stays(pair, scope, events)
     await look_back(pair, copier, scope, done, events)
+
+
+async def _tell_unmoved_points(pair: Pair, scope: Scope, events: Events) -> None:
+    """Tell metric points of logged models that cannot be written, for a point is written with its run."""
+    for found in await pair.ledger.unmoved_points() if scope.logged_models else ():
+        detail = f"{found.points:,} metric points: their run {found.run_id} was not moved"
+        events.emit(StaysBehind("logged_model", Cause.VALUE, detail, found.model_id, found.model_name))
 
 
 async def _count_what_stays(pair: Pair, scope: Scope, events: Events) -> None:

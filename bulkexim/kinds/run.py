@@ -11,7 +11,7 @@ from bulkexim.ends.pages import token_at
 from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
-from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
+from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
 from bulkexim.kinds.case import Case
 from bulkexim.kinds.columns import RUN_NAME, USER, Form, cut, lengths, missing, whole_or_cut
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
@@ -46,6 +46,7 @@ from bulkexim.kinds.wire import (
 )
 from bulkexim.ledger.queries import Link
 from bulkexim.ledger.schema import Row, State
+from bulkexim.left_behind import Cause, LeftBehind
 from bulkexim.tasks import together
 
 SOURCE_TAG = "bulkexim.source.run_id"
@@ -248,9 +249,9 @@ class RunKind(Kind[Run, RunPlan]):
             links=details.links.get(draft.id, ()),
             models=details.models,
         )
-        remarks = await self._write_links(draft, dst_id, details, existing)
+        lost = await self._write_links(draft, dst_id, details, existing)
         copied = await self._copy(draft, row)
-        return Filled(copied.bytes, (*remarks, *copied.remarks))
+        return Filled(copied.bytes, copied.remarks, (*lost, *copied.left))
 
     async def _revived(self, draft: Draft[RunPlan], dst_id: DestinationId) -> Run:
         """Return the run as it stands at the destination, taken out of the bin so that it can be written."""
@@ -279,7 +280,8 @@ class RunKind(Kind[Run, RunPlan]):
 
     async def _write_links(
         self, draft: Draft[RunPlan], dst_id: DestinationId, details: RunDetails, existing: Run | None
-    ) -> list[Remark]:
+    ) -> list[LeftBehind]:
+        """Link the run with its datasets and logged models; return links to logged models that are not there."""
         wanted = details.inputs.get(draft.id, [])
         inputs = [details.models[model_id] for model_id in wanted if model_id in details.models]
         lost = [model_id for model_id in wanted if model_id not in details.models]
@@ -292,7 +294,7 @@ class RunKind(Kind[Run, RunPlan]):
             await write_outputs(self._pair.destination, dst_id, outputs)
         except RacingDuplicate:
             pass  # They are there.
-        return [Remark("logged model input not there", ", ".join(lost))] if lost else []
+        return [LeftBehind(Cause.LINK, f"input {model_id}: this logged model was not moved") for model_id in lost]
 
     async def _copy(self, draft: Draft[RunPlan], row: Row) -> Filled:
         run = draft.value.run

@@ -64,6 +64,15 @@ class Link(NamedTuple):
     dataset_digest: str
 
 
+class UnmovedPoints(NamedTuple):
+    """How many metric points of a logged model were measured in a run that is not at the destination (source ids)."""
+
+    model_id: SourceId
+    model_name: str
+    run_id: SourceId
+    points: int
+
+
 class CopiedFile(NamedTuple):
     """A file as it was written to the destination; size in bytes."""
 
@@ -136,6 +145,21 @@ class Queries:
             link = Link(*values)
             found.setdefault(link.run_id, []).append(link)
         return found
+
+    async def unmoved_points(self) -> list[UnmovedPoints]:
+        """Return the metric points of logged models whose run is not at the destination."""
+        sql = (
+            "select model_id, models.name, run_id, count(*) from metric_links"
+            " join objects models on models.kind = 'logged_model' and models.src_id = model_id"
+            " left join objects runs on runs.kind = 'run' and runs.src_id = run_id"
+            " where models.state = 'sealed' and runs.dst_id is null"
+            " group by model_id, models.name, run_id order by model_id, run_id"
+        )
+
+        def ask() -> list[UnmovedPoints]:
+            return [UnmovedPoints(*values) for values in self._ask(sql)]
+
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 
     def known(self, kind: str) -> bool:
         """Return whether any object of ``kind`` is in the ledger."""
