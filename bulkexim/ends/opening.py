@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 from bulkexim.config import Endpoint
 from bulkexim.ends.embedded import embedded
@@ -58,7 +59,7 @@ async def _served(
         loopback = Endpoint(uri=url, workspace=endpoint.workspace, concurrency=endpoint.concurrency, rps=endpoint.rps)
         known_as = identity or f"{store.identity}{workspace}"
         async with connected(loopback, name, identity=known_as, patience=patience) as server:
-            yield server
+            yield replace(server, home=store.home)
 
 
 def _unknown(uri: str, name: str) -> UsageError:

@@ -41,14 +41,16 @@ FIRST_PATIENCE = Patience(seconds=8.0, longest_pause=1.0)
 class Server:
     """One MLflow server. ``identity`` is the name under which it is remembered, free of credentials.
 
-    ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so; ``storage`` is
-    the object storage behind it, if that was named; ``optional`` knows which of its pages' routes we may use.
+    ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so; ``home`` is the
+    folder of a local store, from which relative addresses in it count; ``storage`` is the object storage behind it, if
+    that was named; ``optional`` knows which of its pages' routes we may use.
     """
 
     client: Client
     identity: str
     capabilities: Capabilities = field(default_factory=lambda: Capabilities((0, 0), "unknown"))
     folder: Path | None = None
+    home: Path | None = None
     storage: Storage | None = None
     optional: OptionalRoutes = field(default_factory=OptionalRoutes)
 

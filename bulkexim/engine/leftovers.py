@@ -12,9 +12,9 @@ from bulkexim.config import Level
 from bulkexim.engine.events import Leftover, Why
 from bulkexim.ids import DestinationId
 from bulkexim.kinds.base import Kind, Recovered
+from bulkexim.kinds.compare.base import Compared
 from bulkexim.kinds.compare.files import Files
-from bulkexim.kinds.compare.order import comparison
-from bulkexim.kinds.order import Scope
+from bulkexim.kinds.compare.order import everything
 from bulkexim.kinds.scope import Pair
 
 AnyKind = Kind[Any, Any]
@@ -22,13 +22,13 @@ AnyKind = Kind[Any, Any]
 Doubled = tuple[Recovered, DestinationId]
 
 
-async def leftovers(pair: Pair, scope: Scope, kinds: Iterable[AnyKind]) -> AsyncIterator[Leftover]:
+async def leftovers(pair: Pair, kinds: Iterable[AnyKind]) -> AsyncIterator[Leftover]:
     """Yield what stands at the destination without need; the ledger says which of two objects is the one to keep."""
     for kind in kinds:
         doubled, unfinished = await _suspects(pair, kind)
         for one, kept in await _really_doubled(kind, doubled):
             yield _left(kind, one, Why.DOUBLED, f"{kept} came from the same object")
-        for one in await _without_source(pair, scope, kind, unfinished):
+        for one in await _without_source(pair, kind, unfinished):
             yield _left(kind, one, Why.HALF_MADE, "the source does not have it any more")
         async for page in kind.remnants():
             for rest in page:
@@ -58,12 +58,11 @@ async def _really_doubled(kind: AnyKind, doubled: Sequence[Doubled]) -> list[Dou
     return [(one, kept) for one, kept in doubled if kept in standing]
 
 
-async def _without_source(
-    pair: Pair, scope: Scope, kind: AnyKind, unfinished: Sequence[Recovered]
-) -> Sequence[Recovered]:
+async def _without_source(pair: Pair, kind: AnyKind, unfinished: Sequence[Recovered]) -> Sequence[Recovered]:
     if not unfinished:
         return ()
-    compared = comparison(pair, kind, Files(pair, Level.COUNTS), scope)
+    ends = Compared(pair.source, pair.destination, pair.settings)
+    compared = next(one for one in everything(ends, Files(Level.COUNTS)) if one.name == kind.name)
     existing = await compared.existing([one.src_id for one in unfinished])
     return [one for one in unfinished if one.src_id not in existing]
 

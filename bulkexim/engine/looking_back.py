@@ -13,19 +13,19 @@ from bulkexim.engine.moving import Pass
 from bulkexim.engine.outcomes import AnyDraft
 from bulkexim.errors import BulkeximError
 from bulkexim.kinds.base import Kind
-from bulkexim.kinds.order import Scope, every_kind, resolve
+from bulkexim.kinds.order import every_kind, resolve
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.schema import Row, State
 from bulkexim.left_behind import Cause
 from bulkexim.tasks import together
 
 
-async def look_back(pair: Pair, copier: Copier, scope: Scope, done: Sequence[Pass], events: Events) -> None:
+async def look_back(pair: Pair, copier: Copier, done: Sequence[Pass], events: Events) -> None:
     """Tell what is left over at the destination, and what the next run will carry."""
 
     async def at_the_destination() -> None:
         unsure, found = pair.destination.client.traffic.unsure, False
-        async for left in leftovers(pair, scope, _once(done)):
+        async for left in leftovers(pair, _once(done)):
             found = True
             events.emit(left)
         # A kind that was left out was not looked at, so nothing is known of it.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bulkexim.engine.verification import Finding, Tally, Verdict
 from bulkexim.ids import DestinationId, SourceId
-from bulkexim.kinds.base import Draft
-from bulkexim.kinds.compare.base import Comparison, Paired, Present
-from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.compare.base import Compared, Comparison, Paired, Present, Subject
 
-AnyComparison = Comparison[Any, Any]
+AnyComparison = Comparison[Any]
 
 
 @dataclass(slots=True)
@@ -20,13 +18,12 @@ class _Known:
     """The objects of one kind so far, by source id."""
 
     comparison: AnyComparison
-    partners: dict[SourceId, DestinationId] = field(default_factory=dict)
     #: Partners that their migration did not complete, with their names.
     open: dict[SourceId, str] = field(default_factory=dict)
-    #: Objects of the destination that are in the bin.
-    binned: set[DestinationId] = field(default_factory=set)
-    #: Objects that the destination has in the selection, and which were not met at the source so far.
-    unmet: set[SourceId] = field(default_factory=set)
+    #: Objects of the destination that are deleted.
+    deleted: set[DestinationId] = field(default_factory=set)
+    #: Objects that the destination has in the selection and that were not met at the source so far, with their names.
+    unmet: dict[SourceId, str] = field(default_factory=dict)
     met: set[SourceId] = field(default_factory=set)
     #: Of a container: those that a migration created, those whose source is selected, and beside these, those whose
     #: source would be selected if it were still there.
@@ -37,48 +34,54 @@ class _Known:
 
 @dataclass(slots=True)
 class Pairing:
-    """Fills an empty ledger with the pairs of each kind, and tells what has no partner at the source.
+    """Finds the partner of each object, and tells what has none at the source.
 
-    It holds the ids of all objects of both ends, and nothing else of them.
+    It holds the ids of all objects of both ends, the names of those that were not met yet, and nothing else of them.
     """
 
-    pair: Pair
+    ends: Compared
     tally: Tally
     _kinds: dict[str, _Known] = field(default_factory=dict)
 
     async def pair_up(self, comparison: AnyComparison) -> None:
         """Read the markers of a kind, once; then find by name the containers that lost theirs."""
-        name = comparison.kind.name
+        name = comparison.name
         if name not in self._kinds:
             self._kinds[name] = _Known(comparison)
             async for page in comparison.present():
-                await self._take(self._kinds[name], page)
-        if comparison.kind.container:
-            async for values in comparison.kind.pages():
-                for draft in await comparison.kind.drafts(values, final=True):
-                    await self._select(self._kinds[name], draft)
-
-    async def met(self, kind: str, ids: set[SourceId]) -> Container[SourceId]:
-        """Return the objects of a kind that were met at the source."""
-        del ids
-        return self._kinds[kind].met if kind in self._kinds else ()
+                self._take(self._kinds[name], page)
+        if comparison.container:
+            async for subjects in comparison.subjects():
+                for subject in subjects:
+                    await self._select(self._kinds[name], comparison, subject)
 
     async def note(self, comparison: AnyComparison) -> None:
         """Read the markers of a kind that is not compared, for what points to its objects."""
         async for page in comparison.present():
-            known = [(found.src_id, found.name, found.id, found.location, "") for found in page if found.src_id]
-            await self.pair.ledger.adopted(comparison.kind.name, known)
+            for found in page:
+                if found.src_id is not None:
+                    self.ends.partners.of(comparison.name).setdefault(found.src_id, found.id)
+                    self.ends.partners.origins(comparison.name)[found.id] = found.src_id
 
-    async def split(self, kind: str, drafts: Sequence[Draft[Any]]) -> tuple[list[Paired], list[Draft[Any]]]:
+    @property
+    def met(self) -> Mapping[str, Container[str]]:
+        """The objects that were met at the source so far, by kind."""
+        return {name: known.met for name, known in self._kinds.items()}
+
+    def split(self, kind: str, subjects: Sequence[Subject[Any]]) -> tuple[list[Paired], list[Subject[Any]]]:
         """Return, of objects met at the source, those that have a partner, and those that miss one."""
-        known = self._kinds[kind]
-        known.met |= {draft.id for draft in drafts}
-        known.unmet -= known.met
-        missing = [draft for draft in drafts if draft.id not in known.partners]
-        # Known to the ledger, they are not taken for objects that nobody selected.
-        await self.pair.ledger.planned(kind, {draft.id: draft.name for draft in missing})
-        there = [(draft, known.partners[draft.id]) for draft in drafts if draft.id in known.partners]
-        return [Paired(draft, dst_id, dst_id in known.binned) for draft, dst_id in there], missing
+        known, partners = self._kinds[kind], self.ends.partners.of(kind)
+        # The pages of a source that is written to shift: one may show again what was compared.
+        new = {subject.id: subject for subject in subjects if subject.id not in known.met}
+        known.met |= new.keys()
+        for src_id in new:
+            known.unmet.pop(src_id, None)
+        pairs = [
+            Paired(subject, partners[src_id], partners[src_id] in known.deleted)
+            for src_id, subject in new.items()
+            if src_id in partners
+        ]
+        return pairs, [subject for src_id, subject in new.items() if src_id not in partners]
 
     async def left_over(self) -> None:
         """Tell what came from this source, from objects that the source does not have any more."""
@@ -86,22 +89,23 @@ class Pairing:
             ids = sorted(known.unmet)
             existing = await known.comparison.existing(ids) if ids else set()
             self.tally.unselected += len(existing)
-            rows = await self.pair.ledger.rows(name, set(ids) - existing)
-            for src_id, row in rows.items():
-                self._extra(name, known.partners[src_id], row.name, "the source does not have it any more", src_id)
+            for src_id in ids:
+                if src_id not in existing:
+                    partner = self.ends.partners.of(name)[src_id]
+                    gone = "the source does not have it any more"
+                    self._extra(name, partner, known.unmet[src_id], gone, src_id)
 
-    async def _take(self, known: _Known, page: Sequence[Present]) -> None:
-        kind = known.comparison.kind.name
+    def _take(self, known: _Known, page: Sequence[Present]) -> None:
+        kind = known.comparison.name
         home = self._kinds.get(known.comparison.home)
         for found in page:
             if found.stranger and home is not None and found.home in home.selected & home.own:
                 self._extra(kind, found.id, found.name, found.stranger)
-        await self._adopt(kind, known, page)
-        ours = [found for found in page if found.src_id is not None and self._expected(known, found)]
-        known.unmet |= {found.src_id for found in ours if found.src_id is not None}
-        if known.comparison.kind.container:
-            known.own |= {found.id for found in page if found.own}
-            known.held |= {found.id for found in ours}
+            self._adopt(known, found)
+            if found.src_id is not None and self._expected(known, found):
+                known.unmet[found.src_id] = found.name
+                known.held |= {found.id} if known.comparison.container else set()
+            known.own |= {found.id} if known.comparison.container and found.own else set()
 
     def _expected(self, known: _Known, found: Present) -> bool:
         """Return whether the source object of ``found`` should be met, unless it is gone."""
@@ -110,34 +114,33 @@ class Pairing:
             return known.comparison.selects(found)
         return found.home in home.selected | home.held
 
-    async def _adopt(self, kind: str, known: _Known, page: Sequence[Present]) -> None:
-        new, better = [], []
-        known.binned |= {found.id for found in page if found.deleted}
-        for found in page:
-            if found.src_id is None:
-                continue
-            if found.src_id not in known.partners:
-                new.append((found.src_id, found.name, found.id, found.location, ""))
-                known.open |= {} if found.complete else {found.src_id: found.name}
-                known.partners[found.src_id] = found.id
-                continue
-            kept, other, name = known.partners[found.src_id], found.id, found.name
-            if found.complete and found.src_id in known.open:
-                kept, other, name = other, kept, known.open.pop(found.src_id)
-                better.append((found.src_id, found.id, found.location))
-                known.partners[found.src_id] = kept
-            self._extra(kind, other, name, f"doubled: {kept} came from the same object", found.src_id)
-        await self.pair.ledger.adopted(kind, new)
-        for partner in better:
-            await self.pair.ledger.created(kind, *partner)
+    def _adopt(self, known: _Known, found: Present) -> None:
+        kind = known.comparison.name
+        if found.deleted:
+            known.deleted.add(found.id)
+        if found.src_id is None:
+            return
+        partners = self.ends.partners.of(kind)
+        self.ends.partners.origins(kind)[found.id] = found.src_id
+        if found.src_id not in partners:
+            partners[found.src_id] = found.id
+            if not found.complete:
+                known.open[found.src_id] = found.name
+            return
+        kept, other, name = partners[found.src_id], found.id, found.name
+        if found.complete and found.src_id in known.open:
+            kept, other, name = other, kept, known.open.pop(found.src_id)
+            partners[found.src_id] = kept
+        self._extra(kind, other, name, f"doubled: {kept} came from the same object", found.src_id)
 
-    async def _select(self, known: _Known, draft: Draft[Any]) -> None:
-        if draft.id not in known.partners:
-            found = await known.comparison.by_name(draft)
+    async def _select(self, known: _Known, comparison: AnyComparison, subject: Subject[Any]) -> None:
+        partners = self.ends.partners.of(comparison.name)
+        if subject.id not in partners:
+            found = await comparison.by_name(subject)
             if found is None:
                 return
-            await self._adopt(known.comparison.kind.name, known, [found._replace(src_id=draft.id)])
-        known.selected.add(known.partners[draft.id])
+            self._adopt(known, found._replace(src_id=subject.id))
+        known.selected.add(partners[subject.id])
 
     def _extra(self, kind: str, dst_id: DestinationId, name: str, detail: str, src_id: SourceId | None = None) -> None:
         self.tally.found(Finding(kind=kind, verdict=Verdict.EXTRA, name=name, id=src_id, dst_id=dst_id, detail=detail))

@@ -65,7 +65,7 @@ async def _swept(pair: Pair, *, remove: bool) -> Swept:
     kinds = {kind.name: kind for kind in every_kind(pair, copier(*pair.servers, pair.settings), scope)}
     for kind in kinds.values():
         await adopt(kind, pair.ledger)
-    found = [left async for left in leftovers(pair, scope, kinds.values())]
+    found = [left async for left in leftovers(pair, kinds.values())]
     failures: list[Failure] = []
     # What holds other objects goes last.
     for left in reversed(found) if remove else ():

@@ -53,7 +53,7 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
             events.emit(StaysBehind("source", Cause.NOT_COUNTED, "nothing at all is shown to this login"))
     await _tell_unmoved_points(pair, scope, events)
     await _count_what_stays(pair, scope, events)
-    await look_back(pair, copier, scope, done, events)
+    await look_back(pair, copier, done, events)
 
 
 async def _tell_unmoved_points(pair: Pair, scope: Scope, events: Events) -> None:

@@ -1,4 +1,8 @@
-"""What a comparison knows of a kind: what is at the destination, whose it is, and the facts of a pair of objects."""
+"""What a comparison knows of a kind: what is selected, what is at the destination, and the facts of a pair of objects.
+
+A comparison shares no code with the mover but the way to a server: it reads, selects, translates and lists for itself,
+so that what the mover does not see is not unseen here too. A test reads the imports.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,16 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from bulkexim.config import Settings
+from bulkexim.ends.server import Server
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import Draft, Kind, Remark
 from bulkexim.kinds.compare.files import Files
-from bulkexim.kinds.scope import Pair
-from bulkexim.kinds.wire import Tag, tag_value
+from bulkexim.kinds.compare.records import Tag, value_of
 
 V = TypeVar("V")
-P = TypeVar("P")
 
 #: Fields by name, in words of MLflow and ids of the destination; a value may be such a mapping again.
 Facts = Mapping[str, Any]
-
 
 #: Of an object that bears no marker.
 NOT_OURS = "not from this source"
@@ -29,12 +31,11 @@ class Present(NamedTuple):
 
     ``src_id`` says from which object of this source it came, by its marker. ``stranger`` says, of one that came from no
     source at all, why it is there. ``own`` says that a migration created it (and did not join what was there), ``home``
-    is the id of what holds it, ``deleted`` says that it is in the bin.
+    is the id of what holds it.
     """
 
     id: DestinationId
     name: str
-    location: str = ""
     src_id: SourceId | None = None
     stranger: str = ""
     complete: bool = True
@@ -43,12 +44,22 @@ class Present(NamedTuple):
     deleted: bool = False
 
 
-class Paired(NamedTuple):
-    """An object of the source, translated, and the id of the one that came from it, which may be in the bin."""
+@dataclass(frozen=True, slots=True)
+class Subject(Generic[V]):
+    """A selected object of the source, and the name that it should have at the destination."""
 
-    draft: Draft[Any]
+    id: SourceId
+    name: str
+    value: V
+    deleted: bool = False
+
+
+class Paired(NamedTuple):
+    """An object of the source, and the one that came from it, which may be deleted."""
+
+    subject: Subject[Any]
     dst_id: DestinationId
-    binned: bool = False
+    deleted: bool = False
 
 
 class Sides(NamedTuple):
@@ -56,19 +67,59 @@ class Sides(NamedTuple):
 
     expected: Facts
     found: Facts
-    remarks: Sequence[Remark] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """Which object of the destination came from which of the source, by kind; of doubled ones, the one to compare."""
+
+    _of: dict[str, dict[SourceId, DestinationId]] = field(default_factory=dict)
+    #: The other way round, for every object that bears a marker, doubled ones too.
+    _origins: dict[str, dict[str, SourceId]] = field(default_factory=dict)
+
+    def of(self, kind: str) -> dict[SourceId, DestinationId]:
+        """Return the pairs of a kind, to be added to."""
+        return self._of.setdefault(kind, {})
+
+    def origins(self, kind: str) -> dict[str, SourceId]:
+        """Return the objects of the source by those of the destination, to be added to."""
+        return self._origins.setdefault(kind, {})
+
+    def find(self, kind: str, src_id: str) -> str:
+        """Return the id at the destination, or nothing."""
+        return self.of(kind).get(SourceId(src_id), DestinationId(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Both ends of a comparison and what was paired so far."""
+
+    source: Server
+    destination: Server
+    settings: Settings
+    partners: Partners = field(default_factory=Partners)
+    #: Logged models that runs name as outputs, by the side: no search shows the deleted ones.
+    named: Mapping[str, set[str]] = field(default_factory=lambda: {"source": set(), "destination": set()})
 
 
 @dataclass
-class Comparison(ABC, Generic[V, P]):
+class Comparison(ABC, Generic[V]):
     """Compares the objects of one kind; reads at both ends and writes nothing."""
 
+    name: ClassVar[str]
     #: The kind that holds objects of this one.
     home: ClassVar[str] = ""
+    #: Objects of this kind hold others.
+    container: ClassVar[bool] = False
+    #: Objects that are read together.
+    window: ClassVar[int] = 100
 
-    pair: Pair
-    kind: Kind[V, P]
+    ends: Compared
     files: Files = field(repr=False)
+
+    @abstractmethod
+    def subjects(self) -> AsyncIterator[Sequence[Subject[V]]]:
+        """Yield the selected objects of the source."""
 
     @abstractmethod
     def present(self) -> AsyncIterator[Sequence[Present]]:
@@ -89,27 +140,20 @@ class Comparison(ABC, Generic[V, P]):
         :raises ObjectError: one of the two cannot be read
         """
 
-    def deleted(self, draft: Draft[P]) -> bool:
-        """Return whether an object of the source is in the bin."""
-        del draft
-        return False
-
     def selects(self, found: Present) -> bool:
         """Return whether the selection would name the source object of ``found``, if it still were there."""
         del found
         return True
 
-    async def by_name(self, draft: Draft[P]) -> Present | None:
-        """Find an object whose name must be that of the draft, where names are unique."""
-        del draft
+    async def by_name(self, subject: Subject[V]) -> Present | None:
+        """Find an object whose name must be that of the subject, where names are unique."""
+        del subject
         return None
 
     def origin(self, tags: Iterable[Tag], src_id: str) -> SourceId | None:
         """Return the source id that some tags name, if the marker among them proves it."""
-        held = tag_value(tags, MARKER_TAG)
-        return SourceId(src_id) if held == marker(self.pair.source.identity, self.kind.name, src_id) else None
+        return SourceId(src_id) if value_of(tags, MARKER_TAG) == self.mark(src_id) else None
 
-    async def translation(self, kind: str, ids: Iterable[str]) -> dict[str, str]:
-        """Return the destination ids of some objects of the source; those that are not there are absent."""
-        rows = await self.pair.ledger.rows(kind, {SourceId(one) for one in ids if one})
-        return {src_id: row.dst_id for src_id, row in rows.items() if row.dst_id is not None}
+    def mark(self, src_id: str) -> str:
+        """Return the marker that the object which came from ``src_id`` bears."""
+        return marker(self.ends.source.identity, self.name, src_id)

@@ -3,81 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import msgspec
+from bulkexim.ids import MARKER_TAG, PREFIX, DestinationId, SourceId
+from bulkexim.kinds.compare import listings
+from bulkexim.kinds.compare.base import Comparison, Paired, Present, Sides, Subject
+from bulkexim.kinds.compare.records import Experiment, value_of
+from bulkexim.kinds.compare.selection import fits, new_name
+from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
 
-from bulkexim.errors import NotFound
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId, marker
-from bulkexim.kinds.base import Draft
-from bulkexim.kinds.compare.base import Comparison, Paired, Present, Sides
-from bulkexim.kinds.compare.masks import tag_facts
-from bulkexim.kinds.experiment import CREATED_TAG, SOURCE_TAG, Experiment, experiment, experiments, kept_tags
-from bulkexim.kinds.scope import chosen
-from bulkexim.kinds.wire import tag_value, users_tags
-
-
-class _One(msgspec.Struct, frozen=True):
-    experiment: Experiment
+CREATED_TAG = f"{PREFIX}created"
 
 
-class ExperimentComparison(Comparison[Experiment, Experiment]):
+@dataclass
+class ExperimentComparison(Comparison[Experiment]):
     """Name, lifecycle and tags; of an experiment that was joined, only the tags that came from the source."""
 
+    name: ClassVar[str] = "experiment"
+    container: ClassVar[bool] = True
+
+    chosen: Sequence[Experiment] = ()
+
+    async def subjects(self) -> AsyncIterator[Sequence[Subject[Experiment]]]:
+        renames = self.ends.settings.experiment_renames
+        yield [
+            Subject(SourceId(one.experiment_id), new_name(renames, one.name), one, one.deleted) for one in self.chosen
+        ]
+
     async def present(self) -> AsyncIterator[Sequence[Present]]:
-        async for page in experiments(self.pair.destination, "ALL"):
+        async for page in listings.experiments(self.ends.destination):
             yield [self._present(found) for found in page]
 
     def _present(self, found: Experiment) -> Present:
-        src_id = self.origin(found.tags, tag_value(found.tags, SOURCE_TAG))
         return Present(
             DestinationId(found.experiment_id),
             found.name,
-            found.artifact_location,
-            src_id,
-            own=bool(tag_value(found.tags, CREATED_TAG)),
+            self.origin(found.tags, value_of(found.tags, f"{KEPT}experiment_id")),
+            own=bool(value_of(found.tags, CREATED_TAG)),
             deleted=found.deleted,
         )
 
-    def deleted(self, draft: Draft[Experiment]) -> bool:
-        return draft.value.deleted
-
     def selects(self, found: Present) -> bool:
-        settings = self.pair.settings
-        return settings.moves_experiments and chosen(settings.experiments, found.name, found.src_id or "")
+        settings = self.ends.settings
+        return settings.moves_experiments and fits(settings.experiments, found.name, found.src_id or "")
 
-    async def by_name(self, draft: Draft[Experiment]) -> Present | None:
-        try:
-            params = {"experiment_name": draft.name}
-            found = (await self.pair.destination.get("experiments/get-by-name", _One, params)).experiment
-        except NotFound:
-            return None
-        return self._present(found)
+    async def by_name(self, subject: Subject[Experiment]) -> Present | None:
+        found = await listings.experiment_named(self.ends.destination, subject.name)
+        return self._present(found) if found else None
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
-        found: set[SourceId] = set()
-        async for page in experiments(self.pair.source, "ALL"):
-            found |= {one.experiment_id for one in page}
-        return found & set(ids)
+        everything = {
+            SourceId(one.experiment_id) async for page in listings.experiments(self.ends.source) for one in page
+        }
+        return everything & set(ids)
 
-    async def read(self, pairs: Sequence[Paired]) -> Any:
-        del pairs
+    async def read(self, pairs: Sequence[Paired]) -> dict[str, Experiment]:
+        destination = self.ends.destination
+        return await listings.each(
+            lambda one: listings.experiment(destination, one), [paired.dst_id for paired in pairs]
+        )
 
     async def sides(self, paired: Paired, read: Any) -> Sides | None:
-        del read
-        try:
-            found = await experiment(self.pair.destination, paired.dst_id)
-        except NotFound:
+        found: Experiment | None = read.get(paired.dst_id)
+        if found is None:
             return None
-        value: Experiment = paired.draft.value
-        mark = marker(self.pair.source.identity, self.kind.name, paired.draft.id)
-        held, created = tag_value(found.tags, MARKER_TAG), tag_value(found.tags, CREATED_TAG)
+        value: Experiment = paired.subject.value
+        mark = self.mark(paired.subject.id)
+        held, created = value_of(found.tags, MARKER_TAG), value_of(found.tags, CREATED_TAG)
         # Another source that joined the experiment since has put its marker, and what it keeps, in place of ours.
         shared = held not in {"", mark}
-        tags = [*users_tags(value.tags), *(() if shared else kept_tags(value))]
-        wanted, there = tag_facts(tags, found.tags, others=created == mark and not shared)
-        marked = bool(held)
+        expected = carried(value.tags)
+        if not shared:
+            expected |= kept(
+                experiment_id=value.experiment_id,
+                creation_time=value.creation_time,
+                artifact_location=value.artifact_location,
+            )
+        there = {tag.key: tag.value for tag in found.tags}
+        wanted, there = tag_facts(expected, there, others=created == mark and not shared)
         return Sides(
-            {"name": paired.draft.name, "lifecycle": value.lifecycle_stage, "tags": wanted, "marker": True},
-            {"name": found.name, "lifecycle": found.lifecycle_stage, "tags": there, "marker": marked},
+            {"name": paired.subject.name, "lifecycle": value.lifecycle_stage, "tags": wanted, "marker": True},
+            {"name": found.name, "lifecycle": found.lifecycle_stage, "tags": there, "marker": bool(held)},
         )

@@ -1,104 +1,171 @@
-"""The files of two objects: names and sizes, or every byte; and which side is not as it was copied."""
+"""The files of two objects: names and sizes, or every byte; and which side is not as it was copied.
+
+At the source every way to list them is asked: what any of them shows should be at the destination.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from hashlib import sha256
+from typing import NamedTuple, TypeVar
 
 import anyio
+from anyio import to_thread
 
-from bulkexim.artifacts import mlmodel
-from bulkexim.artifacts.checking import content, digested, listed
-from bulkexim.artifacts.copier import AT_ONCE, addressable
-from bulkexim.artifacts.place import Place
-from bulkexim.artifacts.places import proxied_root
-from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Level
-from bulkexim.ids import SourceId
-from bulkexim.kinds.base import Remark
+from bulkexim.errors import ObjectError, Refused
+from bulkexim.kinds.compare import model_file
 from bulkexim.kinds.compare.record import Record
-from bulkexim.kinds.files import Root
-from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.compare.roots import Chunks, Root, Stored, Way, serviced
 from bulkexim.tasks import together
+
+T = TypeVar("T")
+
+#: Files that are read at once over all objects.
+AT_ONCE = 16
 
 
 class FileSides(NamedTuple):
-    """The field ``artifacts`` of both sides, with the files that differ; and those that MLflow cannot name."""
+    """The field ``artifacts`` of both sides, with the files that differ."""
 
     expected: Mapping[str, Mapping[str, str]] = {}
     found: Mapping[str, Mapping[str, str]] = {}
-    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Compares the files below two roots, a bounded number of them at once over all objects.
+    """Compares the files below two roots.
 
     Of a file that differs, ``record`` says which side is not as it was copied; nothing else is taken from it.
     """
 
-    pair: Pair
     level: Level
+    wanted: bool = True
     record: Record = field(default_factory=Record)
     limit: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(AT_ONCE))
+    #: By side and folder of the artifact service, what stands in it; ``None`` where the service does not say.
+    _folders: dict[tuple[str, str], frozenset[str] | None] = field(default_factory=dict)
+    _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def sides(
-        self, source: Root | None, destination: Root | None, ids: Mapping[SourceId, str], *, gone: bool = False
-    ) -> FileSides:
-        """Return what differs; a root is ``None`` where nothing is known to be. ``gone``: the owner is deleted.
+    async def sides(self, source: Root, destination: Root, ids: Mapping[str, str]) -> FileSides:
+        """Return what differs; ``ids`` are what an ``MLmodel`` file names, with those of the destination.
 
         :raises ObjectError: one of the roots cannot be read
         """
-        # Only the artifact service still gives the files of a logged model that is deleted.
-        if not self.pair.settings.artifacts or (gone and source and proxied_root(source.location) is None):
+        if not self.wanted:
             return FileSides()
-        origin = source.at(self.pair.source) if source else None
-        arrived = destination.at(self.pair.destination) if destination else None
-        wanted = await listed(origin) if origin else {}
-        there = await listed(arrived) if arrived else {}
-        unnamed = [path for path in wanted if not addressable(path)]
-        for path in unnamed:
-            del wanted[path]
-        if source and destination and origin:
-            renewed = _Renewed(source.location, destination.location, {str(old): new for old, new in ids.items()})
-            for path in wanted:
-                if path.rpartition("/")[2] == mlmodel.NAME:
-                    wanted[path] = renewed.stored(await content(self.pair.source.client, origin, path))
-        if self.level is Level.FULL and origin and arrived:
-            await self._read(origin, arrived, wanted, there)
+        wanted, there = await self._all_ways(source), await self._first_way(destination)
+        for path in wanted.keys() & there.keys():
+            if path.rpartition("/")[2] == model_file.NAME:
+                content = await self._content(source, path)
+                changed = model_file.expected(content, ids, (source.location, destination.location))
+                wanted[path] = Stored(len(changed), sha256(changed).hexdigest())
+        if self.level is Level.FULL:
+            await self._read(source, destination, wanted, there)
         unlike = _unlike(wanted, there)
-        copied = await self.record.files(source, destination) if unlike and source and destination else {}
+        copied = await self.record.files(source, destination) if unlike else {}
         return FileSides(
             {"artifacts": {path: _told(wanted[path], copied.get(path)) for path in unlike & wanted.keys()}},
             {"artifacts": {path: _told(there[path], copied.get(path)) for path in unlike & there.keys()}},
-            tuple(Remark("artifact name with % or #", path) for path in unnamed),
         )
 
-    async def _read(self, origin: Place, arrived: Place, wanted: dict[str, Stored], there: dict[str, Stored]) -> None:
+    async def _read(self, source: Root, destination: Root, wanted: dict[str, Stored], there: dict[str, Stored]) -> None:
         """Put digests to all files that both sides have."""
 
         async def one(path: str) -> None:
-            async with self.limit:
-                if not wanted[path].sha256:
-                    wanted[path] = await digested(self.pair.source.client, origin, path)
-                there[path] = await digested(self.pair.destination.client, arrived, path)
+            if not wanted[path].sha256:
+                wanted[path] = await self._digested(source, path)
+            there[path] = await self._digested(destination, path)
 
         async with together() as tasks:
             for path in wanted.keys() & there.keys():
                 tasks.start_soon(one, path)
 
+    async def _content(self, root: Root, path: str) -> bytes:
+        async def whole(chunks: Chunks) -> bytes:
+            return b"".join([chunk async for chunk in chunks])
 
-class _Renewed(NamedTuple):
-    """What an ``MLmodel`` file becomes on the way."""
+        return await self._from(root, path, whole)
 
-    old_root: str
-    new_root: str
-    ids: Mapping[str, str]
+    async def _digested(self, root: Root, path: str) -> Stored:
+        async def digest(chunks: Chunks) -> Stored:
+            state, size = sha256(), 0
+            async for chunk in chunks:
+                size += len(chunk)
+                await to_thread.run_sync(state.update, chunk)
+            return Stored(size, state.hexdigest())
 
-    def stored(self, original: bytes) -> Stored:
-        changed = mlmodel.rewritten(original, self.ids, {self.old_root: self.new_root})
-        return Stored.of(changed)
+        return await self._from(root, path, digest)
+
+    async def _from(self, root: Root, path: str, use: Callable[[Chunks], Awaitable[T]]) -> T:
+        """Read a file by the first way that gives it.
+
+        :raises ObjectError: none does
+        """
+        client, ways = root.server.client, root.ways()
+
+        async def read(way: Way) -> T:
+            async with way.read(path) as chunks:
+                return await use(chunks)
+
+        async with self.limit:
+            while True:
+                way = ways.pop(0)
+                try:
+                    return await client.insist(partial(read, way), f"{client.name} reading {path}")
+                except ObjectError:
+                    if not ways:
+                        raise
+
+    async def _all_ways(self, root: Root) -> dict[str, Stored]:
+        """Return what any way shows; one that is refused leaves it to the others.
+
+        :raises ObjectError: all are
+        """
+        found: dict[str, Stored] = {}
+        failures: list[ObjectError] = []
+        ways = root.ways(through_service=await self._has_folder(root))
+        for way in ways:
+            try:
+                # What a nearer way said of a file stays.
+                found = await way.files() | found
+            except ObjectError as error:
+                failures.append(error)
+        if failures and len(failures) == len(ways):
+            raise failures[-1]
+        return found
+
+    async def _first_way(self, root: Root) -> dict[str, Stored]:
+        """Return what the nearest way shows, if it is not refused.
+
+        :raises ObjectError: all are
+        """
+        ways = root.ways() if await self._has_folder(root) else []
+        while ways:
+            way = ways.pop(0)
+            try:
+                return await way.files()
+            except Refused:
+                if not ways:
+                    raise
+        return {}
+
+    async def _has_folder(self, root: Root) -> bool:
+        """Return whether a root has a folder at the artifact service, from one listing of all beside it."""
+        if root.beside is None:
+            return True
+        key = (root.server.client.name, root.beside)
+        async with self._one_at_a_time:
+            if key not in self._folders:
+                try:
+                    entries = await serviced(root.server, root.beside).entries("")
+                except Refused:
+                    entries = None
+                self._folders[key] = None if entries is None else frozenset(entry.name for entry in entries)
+        known = self._folders[key]
+        return known is None or root.id in known
 
 
 def _unlike(wanted: Mapping[str, Stored], there: Mapping[str, Stored]) -> set[str]:

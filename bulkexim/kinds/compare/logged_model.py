@@ -4,94 +4,120 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from bulkexim.ends.server import Server
-from bulkexim.errors import NotFound
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
-from bulkexim.kinds.base import Draft
-from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides
-from bulkexim.kinds.compare.masks import tag_facts
+from bulkexim.kinds.compare import listings
+from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides, Subject
+from bulkexim.kinds.compare.masks import REGENERATED
 from bulkexim.kinds.compare.metrics import number
-from bulkexim.kinds.experiment import ExperimentKind
-from bulkexim.kinds.files import Root
-from bulkexim.kinds.logged_model import REGENERATED, SOURCE_TAG, ModelPlan
-from bulkexim.kinds.logged_model_values import LoggedModel, every_logged_model, get_logged_model
-from bulkexim.kinds.wire import tag_value
-from bulkexim.tasks import together
+from bulkexim.kinds.compare.records import LoggedModel, value_of
+from bulkexim.kinds.compare.roots import Root
+from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
 
-Models = dict[str, LoggedModel]
+PENDING = "LOGGED_MODEL_PENDING"
 
 
-class LoggedModelComparison(Comparison[LoggedModel, ModelPlan]):
-    """Name, type, status, lifecycle, experiment, run, params, tags, metrics with run and dataset, files."""
+@dataclass
+class LoggedModelComparison(Comparison[LoggedModel]):
+    """Name, type, status, lifecycle, experiment, run, params, tags, metrics with run and dataset, files.
 
-    home = ExperimentKind.name
+    ``only`` are the ids of single models, in place of those of the experiments ``homes``.
+    """
+
+    name: ClassVar[str] = "logged_model"
+    home: ClassVar[str] = "experiment"
+
+    homes: Sequence[str] = ()
+    only: Sequence[str] | None = None
+
+    async def subjects(self) -> AsyncIterator[Sequence[Subject[LoggedModel]]]:
+        if self.only is None:
+            deleted = self.ends.named["source"] if self.ends.settings.include_deleted else set()
+            async for page in _all(self.ends.source, self.homes, deleted):
+                yield [_subject(model) for model in page if not model.deleted or model.info.experiment_id in self.homes]
+            return
+        for start in range(0, len(self.only), self.window):
+            found = await _each(self.ends.source, self.only[start : start + self.window])
+            yield [_subject(model) for model in found.values()]
 
     async def present(self) -> AsyncIterator[Sequence[Present]]:
-        known = await self.pair.ledger.placed(ExperimentKind.name)
-        # A deleted one may be there without being asked for: versions need it.
-        async for page in every_logged_model(self.pair.destination, known, deleted=True):
-            yield [self._present(found) for found in page]
+        if self.ends.destination.capabilities.logged_models:
+            known = sorted(self.ends.partners.of(self.home).values())
+            async for page in _all(self.ends.destination, known, self.ends.named["destination"]):
+                yield [self._present(found) for found in page]
 
     def _present(self, found: LoggedModel) -> Present:
         info = found.info
         return Present(
             DestinationId(info.model_id),
             info.name,
-            info.artifact_uri,
-            self.origin(info.tags, tag_value(info.tags, SOURCE_TAG)),
-            stranger="" if tag_value(info.tags, MARKER_TAG) or found.deleted else NOT_OURS,
-            complete=info.status != "LOGGED_MODEL_PENDING",
+            self.origin(info.tags, value_of(info.tags, f"{KEPT}model_id")),
+            stranger="" if value_of(info.tags, MARKER_TAG) or found.deleted else NOT_OURS,
+            complete=info.status != PENDING,
             home=info.experiment_id,
             deleted=found.deleted,
         )
 
-    def deleted(self, draft: Draft[ModelPlan]) -> bool:
-        return draft.value.model.deleted
-
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
-        return {SourceId(model_id) for model_id in await _each(self.pair.source, ids)}
+        found: set[SourceId] = set()
+        for start in range(0, len(ids), self.window):
+            found |= set(map(SourceId, await _each(self.ends.source, ids[start : start + self.window])))
+        return found
 
-    async def read(self, pairs: Sequence[Paired]) -> Models:
-        return await _each(self.pair.destination, [paired.dst_id for paired in pairs])
+    async def read(self, pairs: Sequence[Paired]) -> dict[str, LoggedModel]:
+        return await _each(self.ends.destination, [paired.dst_id for paired in pairs])
 
-    async def sides(self, paired: Paired, read: Models) -> Sides | None:
-        found = read.get(paired.dst_id)
+    async def sides(self, paired: Paired, read: Any) -> Sides | None:
+        found: LoggedModel | None = read.get(paired.dst_id)
         if found is None:
             return None
-        plan: ModelPlan = paired.draft.value
-        model = plan.model
-        wanted, there = tag_facts(plan.tags, found.info.tags, rewritten=REGENERATED)
-        runs = await self.translation("run", {metric.run_id for metric in model.data.metrics})
-        held = {str(metric.run_id): str(metric.run_id) for metric in found.data.metrics}
-        files = await self.files.sides(
-            Root(model.info.artifact_uri, model_id=paired.draft.id),
-            Root(found.info.artifact_uri, model_id=paired.dst_id),
-            {paired.draft.id: paired.dst_id} | ({model.info.source_run_id: plan.run} if plan.run else {}),
-            gone=model.deleted,
+        model: LoggedModel = paired.subject.value
+        info, partners = model.info, self.ends.partners
+        run = partners.find("run", info.source_run_id)
+        expected = carried(info.tags) | kept(
+            model_id=info.model_id,
+            creation_timestamp=info.creation_timestamp_ms,
+            status_message=info.status_message,
+            creator_id=info.creator_id,
+            run_id="" if run else info.source_run_id,
         )
-        own = {"experiment": plan.experiment, "run": plan.run or "", "tags": wanted}
+        wanted, there = tag_facts(expected, {tag.key: tag.value for tag in found.info.tags}, unseen=REGENERATED)
+        files = await self.files.sides(
+            Root(self.ends.source, info.artifact_uri, "logged_model", paired.subject.id, gone=model.deleted),
+            Root(self.ends.destination, found.info.artifact_uri, "logged_model", paired.dst_id, gone=found.deleted),
+            {paired.subject.id: paired.dst_id} | ({info.source_run_id: run} if run else {}),
+        )
+        runs = {metric.run_id: partners.find("run", metric.run_id) for metric in model.data.metrics}
+        home = partners.find("experiment", info.experiment_id)
+        own = {"experiment": home, "run": run, "tags": wanted, "metrics": _metrics(model, runs)}
         theirs = {"experiment": found.info.experiment_id, "run": found.info.source_run_id, "tags": there}
         return Sides(
-            {**_facts(model), **own, "metrics": _metrics(model, runs), **files.expected},
-            {**_facts(found), **theirs, "metrics": _metrics(found, held), **files.found},
-            files.remarks,
+            {**_facts(model), **own, **files.expected},
+            {**_facts(found), **theirs, "metrics": _metrics(found, {}), **files.found},
         )
 
 
-async def _each(server: Server, ids: Sequence[str]) -> Models:
-    found: Models = {}
+async def _all(server: Server, homes: Sequence[str], named: set[str]) -> AsyncIterator[list[LoggedModel]]:
+    """Yield the logged models of some experiments, then those of ``named`` that are deleted."""
+    active: set[str] = set()
+    async for page in listings.logged_models(server, homes):
+        active |= {model.info.model_id for model in page} & named
+        yield list(page)
+    left = sorted(named - active)
+    for start in range(0, len(left), LoggedModelComparison.window):
+        found = await _each(server, left[start : start + LoggedModelComparison.window])
+        yield [model for model in found.values() if model.deleted]
 
-    async def read(model_id: str) -> None:
-        try:
-            found[model_id] = await get_logged_model(server, model_id)
-        except NotFound:
-            return
 
-    async with together() as tasks:
-        for model_id in ids:
-            tasks.start_soon(read, model_id)
-    return found
+async def _each(server: Server, ids: Sequence[str]) -> dict[str, LoggedModel]:
+    return await listings.each(lambda model_id: listings.logged_model(server, model_id), ids)
+
+
+def _subject(model: LoggedModel) -> Subject[LoggedModel]:
+    return Subject(SourceId(model.info.model_id), model.info.name, model, model.deleted)
 
 
 def _facts(model: LoggedModel) -> Facts:
@@ -106,11 +132,10 @@ def _facts(model: LoggedModel) -> Facts:
 
 
 def _metrics(model: LoggedModel, runs: Mapping[str, str]) -> Facts:
-    """Return the points of a model by key, run and dataset; what a run measured that is not moved stays behind."""
+    """Return the points of a model by key, run and dataset; a run that is not at the destination keeps its own id."""
     groups: dict[str, list[str]] = {}
     for metric in model.data.metrics:
-        if metric.run_id in runs:
-            dataset = f", dataset {metric.dataset_name} ({metric.dataset_digest})" if metric.dataset_name else ""
-            point = f"step {metric.step}, time {metric.timestamp}: {number(metric.value)}"
-            groups.setdefault(f"{metric.key} of run {runs[metric.run_id]}{dataset}", []).append(point)
+        dataset = f", dataset {metric.dataset_name} ({metric.dataset_digest})" if metric.dataset_name else ""
+        point = f"step {metric.step}, time {metric.timestamp}: {number(metric.value)}"
+        groups.setdefault(f"{metric.key} of run {runs.get(metric.run_id) or metric.run_id}{dataset}", []).append(point)
     return {group: dict(Counter(points)) for group, points in groups.items()}

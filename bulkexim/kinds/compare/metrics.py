@@ -16,9 +16,8 @@ from typing import NamedTuple
 
 import anyio
 
-from bulkexim.ends.server import Server
-from bulkexim.ids import DestinationId, SourceId
-from bulkexim.kinds.history import Histories, Point, history
+from bulkexim.kinds.compare.histories import Histories
+from bulkexim.kinds.compare.records import Point
 
 #: Points of one key that are looked at one by one when its digests differ.
 LOOKED_AT = 100_000
@@ -64,22 +63,20 @@ class MetricSides(NamedTuple):
 class MetricReader:
     """Reads the histories of a window of runs at both ends."""
 
-    source: Server
-    destination: Server
     expected: Histories
     found: Histories
     #: Points are looked at for one key at a time, for they are held in memory.
     looking: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def sides(self, run_id: SourceId, dst_id: DestinationId) -> MetricSides:
+    async def sides(self, run_id: str, dst_id: str) -> MetricSides:
         """Return the keys whose histories differ, with the points that do.
 
         :raises ObjectError: a history cannot be read
         """
         wanted = await _summaries(self.expected.of(run_id))
-        there = await _summaries(self.found.of(SourceId(dst_id)))
+        there = await _summaries(self.found.of(dst_id))
         last = {point.key: point for point in self.expected.latest.get(run_id, ())}
-        last_there = {point.key: point for point in self.found.latest.get(SourceId(dst_id), ())}
+        last_there = {point.key: point for point in self.found.latest.get(dst_id, ())}
         expected: dict[str, object] = {}
         found: dict[str, object] = {}
         for key in sorted(wanted.keys() | there.keys()):
@@ -95,12 +92,10 @@ class MetricReader:
                 found |= {key: str(other)} if other else {}
         return MetricSides(expected, found)
 
-    async def _points(self, run_id: SourceId, dst_id: DestinationId, key: str) -> tuple[dict[str, str], dict[str, str]]:
+    async def _points(self, run_id: str, dst_id: str, key: str) -> tuple[dict[str, str], dict[str, str]]:
         # As sets: a store of files may hold a point twice, a database cannot.
-        wanted = {point async for page in history(self.source, run_id, key) for point in map(_canonical, page)}
-        there = {
-            point async for page in history(self.destination, SourceId(dst_id), key) for point in map(_canonical, page)
-        }
+        wanted = {point async for page in self.expected.one(run_id, key) for point in map(_canonical, page)}
+        there = {point async for page in self.found.one(dst_id, key) for point in map(_canonical, page)}
         return _named(wanted - there), _named(there - wanted)
 
 

@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
-from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Paired, Present, Sides
-from bulkexim.kinds.compare.masks import tag_facts
-from bulkexim.kinds.model_version import SOURCE_TAG
-from bulkexim.kinds.registered_model import RegisteredModelKind
-from bulkexim.kinds.version_translation import VersionPlan
-from bulkexim.kinds.version_values import GAP_TAG, ModelVersion, model_versions, target, versions_of
-from bulkexim.kinds.wire import tag_value
+import msgspec
 
-Versions = dict[DestinationId, ModelVersion]
+from bulkexim.errors import CallError
+from bulkexim.ids import MARKER_TAG, PREFIX, DestinationId, SourceId
+from bulkexim.kinds.compare import listings
+from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Paired, Present, Sides, Subject
+from bulkexim.kinds.compare.pointing import Pointed, pointed
+from bulkexim.kinds.compare.records import Version, value_of
+from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
+
+GAP_TAG = f"{PREFIX}gap"
+
+Versions = dict[str, Version]
 
 
-class ModelVersionComparison(Comparison[ModelVersion, VersionPlan]):
+class _Files(msgspec.Struct, frozen=True):
+    artifact_uri: str = ""
+
+
+@dataclass
+class ModelVersionComparison(Comparison[Version]):
     """Number, stage, status, run, source, logged model, run link, tags and description."""
 
-    home = RegisteredModelKind.name
+    name: ClassVar[str] = "model_version"
+    home: ClassVar[str] = "registered_model"
+
+    chosen: frozenset[str] = frozenset()
+
+    async def subjects(self) -> AsyncIterator[Sequence[Subject[Version]]]:
+        async for page in listings.versions(self.ends.source):
+            yield [self._subject(found) for found in page if found.name in self.chosen]
+
+    def _subject(self, found: Version) -> Subject[Version]:
+        model = self.ends.partners.find(self.home, found.name) or found.name
+        return Subject(SourceId(found.id), f"{model} version {found.version}", found)
 
     async def present(self) -> AsyncIterator[Sequence[Present]]:
-        async for page in model_versions(self.pair.destination):
+        async for page in listings.versions(self.ends.destination):
             yield [self._present(found) for found in page]
 
-    def _present(self, found: ModelVersion) -> Present:
-        number = tag_value(found.tags, SOURCE_TAG)
+    def _present(self, found: Version) -> Present:
+        number = value_of(found.tags, f"{KEPT}version")
         return Present(
             DestinationId(found.id),
             f"{found.name} version {found.version}",
-            src_id=self.origin(found.tags, f"{tag_value(found.tags, 'bulkexim.source.name')}/{number}"),
+            self.origin(found.tags, f"{value_of(found.tags, f'{KEPT}name')}/{number}"),
             stranger=_stranger(found),
             # Of two that came from one version, it is the other that has no business there.
             complete=found.version == number,
@@ -38,61 +59,96 @@ class ModelVersionComparison(Comparison[ModelVersion, VersionPlan]):
         )
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
-        found: set[SourceId] = set()
-        for name in sorted({one.rpartition("/")[0] for one in ids}):
-            found |= {version.id for version in await versions_of(self.pair.source, name)}
-        return found & set(ids)
+        everything = {SourceId(found.id) async for page in listings.versions(self.ends.source) for found in page}
+        return everything & set(ids)
 
     async def read(self, pairs: Sequence[Paired]) -> Versions:
-        names = {paired.dst_id.rpartition("/")[0] for paired in pairs}
-        versions = [version for name in sorted(names) for version in await versions_of(self.pair.destination, name)]
-        return {DestinationId(version.id): version for version in versions}
+        numbers: dict[str, set[str]] = {}
+        for paired in pairs:
+            name, _, number = paired.dst_id.rpartition("/")
+            numbers.setdefault(name, set()).add(number)
+        found: Versions = {}
+        for name, wanted in numbers.items():
+            there = await listings.versions_of(self.ends.destination, name, wanted)
+            found |= {version.id: version for version in there.values()}
+        return found
 
-    async def sides(self, paired: Paired, read: Versions) -> Sides | None:
-        found = read.get(paired.dst_id)
+    async def sides(self, paired: Paired, read: Any) -> Sides | None:
+        found: Version | None = read.get(paired.dst_id)
         if found is None:
             return None
-        plan: VersionPlan = paired.draft.value
-        value, origin = plan.version, plan.origin
-        models = await self.translation("logged_model", [value.model_id])
-        wanted, there = tag_facts(plan.tags, found.tags)
-        expected = next((choice for choice in origin.choices if choice.source == found.source), origin.best)
+        value: Version = paired.subject.value
+        partners = self.ends.partners
+        run = partners.find("run", value.run_id)
+        expected = carried(value.tags) | kept(
+            version=value.version,
+            name=value.name,
+            creation_timestamp=value.creation_timestamp,
+            user_id=value.user_id,
+        )
+        if value.status != "READY":
+            expected |= kept(status=value.status, status_message=value.status_message)
+        held = {tag.key: tag.value for tag in found.tags}
+        wanted, there = tag_facts(expected, held)
+        source, points_to = await self._source(value, found)
         return Sides(
             {
-                "model": plan.model,
-                "number": value.number,
+                "model": partners.find(self.home, value.name),
+                "number": value.version,
                 "stage": value.current_stage,
                 # Another status cannot be given; it is kept as a tag.
                 "status": "READY",
                 "description": value.description,
-                "run": expected.run_id,
+                "run": run or value.run_id,
                 "run link": value.run_link,
-                "source": _words(expected.source) if origin.problem is None else str(origin.problem),
-                "logged model": models.get(value.model_id, ""),
+                "source": source,
+                "logged model": partners.find("logged_model", value.model_id),
                 "tags": wanted,
             },
             {
                 "model": found.name,
-                "number": found.number,
+                "number": found.version,
                 "stage": found.current_stage,
                 "status": found.status,
                 "description": found.description,
-                "run": found.run_id,
+                # A run that is not at the destination cannot be named there; a tag keeps its id.
+                "run": found.run_id or ("" if run else held.get(f"{KEPT}run_id", "")),
                 "run link": found.run_link,
-                "source": _words(found.source),
+                "source": points_to,
                 "logged model": found.model_id,
                 "tags": there,
             },
         )
 
+    async def _source(self, version: Version, found: Version) -> tuple[str, str]:
+        """Return what the source should be and what it is: to what it points, or the very text if nobody moved that."""
+        points_to = pointed(found.source)
+        to = pointed(version.source)
+        if to.kind == "elsewhere" and version.model_id:
+            to = Pointed("logged_model", version.model_id)
+        here = self._there(to)
+        if here is not None:
+            return str(here), str(points_to)
+        if to.kind == "model_version" and found.source != version.source:
+            # A version that was promoted from one that is gone may point to the files themselves.
+            files = self._there(pointed(await self._files(version)))
+            if files is not None:
+                return str(files), str(points_to)
+        return version.source, found.source
 
-def _stranger(found: ModelVersion) -> str:
-    if tag_value(found.tags, MARKER_TAG):
+    def _there(self, to: Pointed) -> Pointed | None:
+        partner = self.ends.partners.find(to.kind, to.id)
+        return to._replace(id=partner) if partner else None
+
+    async def _files(self, version: Version) -> str:
+        params = {"name": version.name, "version": version.version}
+        try:
+            return (await self.ends.source.get("model-versions/get-download-uri", _Files, params)).artifact_uri
+        except CallError:
+            return ""
+
+
+def _stranger(found: Version) -> str:
+    if value_of(found.tags, MARKER_TAG):
         return ""
-    return "a placeholder that a migration left in a gap" if tag_value(found.tags, GAP_TAG) else NOT_OURS
-
-
-def _words(source: str) -> str:
-    """Return what a source points to: MLflow writes one place in several ways."""
-    to = target(source)
-    return f"{to.kind.replace('_', ' ')} {to.id}{' / ' if to.path else ''}{to.path.rstrip('/')}"
+    return "a placeholder that a migration left in a gap" if value_of(found.tags, GAP_TAG) else NOT_OURS

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from bulkexim.artifacts.stored import Stored
+from bulkexim.ends.server import Server
 from bulkexim.errors import BulkeximError
 from bulkexim.ids import DestinationId, SourceId
-from bulkexim.kinds.files import Root
-from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.compare.roots import Root, Stored
 from bulkexim.ledger.queries import Queries, look
 
 
@@ -22,29 +22,28 @@ class Record:
 
     async def files(self, source: Root, destination: Root) -> Mapping[str, Stored]:
         """Return the files that were copied from one root to another, by their paths."""
-        (kind, src_id), (_, dst_id) = source.owner, destination.owner
         if self.ledger is None:
             return {}
         try:
-            files = await self.ledger.copied_files(kind, SourceId(src_id), DestinationId(dst_id))
+            files = await self.ledger.copied_files(source.kind, SourceId(source.id), DestinationId(destination.id))
         except BulkeximError:
             return {}  # A damaged ledger says nothing; both ends were read all the same.
         return {file.path: Stored(file.size, file.sha256) for file in files}
 
 
 @contextmanager
-def recorded(pair: Pair) -> Iterator[Record]:
-    """Open the record in the work directory, if there is one of this pair of ends."""
+def recorded(work_dir: Path, source: Server, destination: Server) -> Iterator[Record]:
+    """Open the record in a work directory, if there is one of this pair of ends."""
     with ExitStack() as stack:
         ledger = None
         with suppress(BulkeximError):
-            ledger = stack.enter_context(closing(look(pair.settings.work_dir)))
-        yield Record(ledger if ledger is not None and _is_of(ledger, pair) else None)
+            ledger = stack.enter_context(closing(look(work_dir)))
+        yield Record(ledger if ledger is not None and _is_of(ledger, source, destination) else None)
 
 
-def _is_of(ledger: Queries, pair: Pair) -> bool:
+def _is_of(ledger: Queries, source: Server, destination: Server) -> bool:
     try:
         held = ledger.setup()
     except BulkeximError:
         return False
-    return (held.get("source"), held.get("destination")) == (pair.source.identity, pair.destination.identity)
+    return (held.get("source"), held.get("destination")) == (source.identity, destination.identity)

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-from bulkexim.ends.server import Server
-from bulkexim.errors import NotFound
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
-from bulkexim.kinds.base import Draft
-from bulkexim.kinds.columns import lengths
-from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides
+from bulkexim.kinds.compare import listings
+from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides, Subject
 from bulkexim.kinds.compare.files import FileSides
-from bulkexim.kinds.compare.masks import tag_facts
+from bulkexim.kinds.compare.histories import Histories
+from bulkexim.kinds.compare.links import datasets, models, without_partner
+from bulkexim.kinds.compare.masks import NAME_TAG
 from bulkexim.kinds.compare.metrics import MetricReader
-from bulkexim.kinds.experiment import ExperimentKind, experiments
-from bulkexim.kinds.files import Root, RunFolders
-from bulkexim.kinds.history import histories
-from bulkexim.kinds.run import SOURCE_TAG
-from bulkexim.kinds.run_values import (
-    ENDED,
-    EXPERIMENTS_AT_ONCE,
-    NAME_TAG,
-    OWN_ID_TAGS,
-    ModelLink,
-    Run,
-    RunPlan,
-    get_run,
-    own_ids,
-    runs_by_id,
-    search_runs,
-)
-from bulkexim.kinds.wire import Tag
-from bulkexim.tasks import together
+from bulkexim.kinds.compare.records import Run, value_of
+from bulkexim.kinds.compare.roots import Root
+from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts, whole_pairs
 
+PARENT_TAG = "mlflow.parentRunId"
+#: The tag that repeats what models were logged; it holds ids of the run itself.
+HISTORY_TAG = "mlflow.log-model.history"
+ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 _ID = re.compile(r"(?:m-)?[0-9a-f]{32}")
 
 
@@ -49,118 +36,160 @@ class Window:
 
 
 @dataclass
-class RunComparison(Comparison[Run, RunPlan]):
-    """Compares runs; ``linked`` says that logged models are moved too, and with them the links to them."""
+class RunComparison(Comparison[Run]):
+    """The runs of the experiments ``homes``, or those with the ids ``only``.
 
-    home = ExperimentKind.name
+    ``linked`` says that logged models are moved too, and with them the links to them.
+    """
 
+    name: ClassVar[str] = "run"
+    home: ClassVar[str] = "experiment"
+
+    homes: Sequence[str] = ()
+    only: Sequence[str] | None = None
     linked: bool = False
 
-    def __post_init__(self) -> None:
-        self._folders = RunFolders(self.pair.source), RunFolders(self.pair.destination)
+    async def subjects(self) -> AsyncIterator[Sequence[Subject[Run]]]:
+        if self.only is not None:
+            for start in range(0, len(self.only), self.window):
+                found = await self._each_source(self.only[start : start + self.window])
+                yield self._subjects(found.values())
+            return
+        settings = self.ends.settings
+        bounds = ((">=", settings.run_start_time), ("<", settings.runs_until))
+        query = " and ".join(f"attributes.start_time {sign} {time}" for sign, time in bounds if time is not None)
+        view = "ALL" if settings.include_deleted else "ACTIVE_ONLY"
+        async for page in listings.runs(self.ends.source, self.homes, view, query):
+            yield self._subjects(page)
+
+    def _subjects(self, found: Iterable[Run]) -> list[Subject[Run]]:
+        runs = list(found)
+        self._note_models("source", runs)
+        return [Subject(SourceId(run.info.run_id), run.info.run_name, run, run.deleted) for run in runs]
+
+    def _note_models(self, side: str, runs: Iterable[Run]) -> None:
+        self.ends.named[side].update(link.model_id for run in runs for link in run.outputs.model_outputs)
 
     async def present(self) -> AsyncIterator[Sequence[Present]]:
-        known = await self.pair.ledger.placed(ExperimentKind.name)
-        for start in range(0, len(known), EXPERIMENTS_AT_ONCE):
-            chunk = known[start : start + EXPERIMENTS_AT_ONCE]
-            async for page in search_runs(self.pair.destination, chunk, "ALL", ""):
-                yield [self._present(found) for found in page]
+        known = sorted(self.ends.partners.of(self.home).values())
+        async for page in listings.runs(self.ends.destination, known, "ALL"):
+            self._note_models("destination", page)
+            yield [self._present(found) for found in page]
 
     def _present(self, found: Run) -> Present:
-        info = found.info
+        info, tags = found.info, found.data.tags
         return Present(
             DestinationId(info.run_id),
             info.run_name,
-            info.artifact_uri,
-            self.origin(found.data.tags, found.tag(SOURCE_TAG)),
-            stranger="" if found.tag(MARKER_TAG) or found.deleted else NOT_OURS,
+            self.origin(tags, value_of(tags, f"{KEPT}run_id")),
+            stranger="" if value_of(tags, MARKER_TAG) or found.deleted else NOT_OURS,
             complete=info.status in ENDED,
             home=info.experiment_id,
             deleted=found.deleted,
         )
 
-    def deleted(self, draft: Draft[RunPlan]) -> bool:
-        return draft.value.run.deleted
-
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
-        everywhere = [one.experiment_id async for page in experiments(self.pair.source, "ALL") for one in page]
-        return {run.info.run_id async for page in runs_by_id(self.pair.source, everywhere, ids) for run in page}
+        found: set[SourceId] = set()
+        for start in range(0, len(ids), self.window):
+            found |= set(map(SourceId, await self._each_source(ids[start : start + self.window])))
+        return found
+
+    async def _each_source(self, ids: Iterable[str]) -> dict[str, Run]:
+        return await listings.each(lambda run_id: listings.run(self.ends.source, run_id), ids)
+
+    async def _each_arrived(self, ids: Iterable[str]) -> dict[str, Run]:
+        return await listings.each(lambda run_id: listings.run(self.ends.destination, run_id), ids)
 
     async def read(self, pairs: Sequence[Paired]) -> Window:
-        runs: list[Run] = [paired.draft.value.run for paired in pairs]
-        sources = {str(run.info.run_id): run for run in runs}
+        sources: dict[str, Run] = {str(paired.subject.id): paired.subject.value for paired in pairs}
+        there = [paired.dst_id for paired in pairs]
         if self.linked:
             # A search does not tell the logged models that a run read.
-            sources = await _each(self.pair.source, list(sources))
-            arrived = await _each(self.pair.destination, [paired.dst_id for paired in pairs])
+            if self.only is None:
+                sources = await self._each_source(sources)
+                self._note_models("source", sources.values())
+            arrived = await self._each_arrived(there)
         else:
-            arrived = await self._found([paired.dst_id for paired in pairs])
-        expected = await histories(self.pair.source, {run.info.run_id: run.data.metrics for run in sources.values()})
-        found = await histories(self.pair.destination, {run.info.run_id: run.data.metrics for run in arrived.values()})
-        return Window(sources, arrived, MetricReader(self.pair.source, self.pair.destination, expected, found))
-
-    async def _found(self, ids: Sequence[str]) -> dict[str, Run]:
-        known = await self.pair.ledger.placed(ExperimentKind.name)
-        return {run.info.run_id: run async for page in runs_by_id(self.pair.destination, known, ids) for run in page}
+            known = sorted(self.ends.partners.of(self.home).values())
+            arrived = await listings.runs_of(self.ends.destination, known, there)
+        before = Histories(self.ends.source, {run.info.run_id: run.data.metrics for run in sources.values()})
+        after = Histories(self.ends.destination, {run.info.run_id: run.data.metrics for run in arrived.values()})
+        await before.read_ahead()
+        await after.read_ahead()
+        return Window(sources, arrived, MetricReader(before, after))
 
     async def sides(self, paired: Paired, read: Window) -> Sides | None:
-        plan: RunPlan = paired.draft.value
         found = read.arrived.get(paired.dst_id)
-        if found is None:
+        run = read.sources.get(paired.subject.id)
+        if found is None or run is None:
             return None
-        run = read.sources.get(paired.draft.id, plan.run)
-        ids = await self._ids(run, found) | {str(paired.draft.id): str(paired.dst_id)}
-        own = [own_ids(tag, ids) for tag in run.data.tags if tag.key in OWN_ID_TAGS]
-        there = [own_ids(tag, ids) if tag.key in OWN_ID_TAGS else tag for tag in found.data.tags]
-        wanted, held = tag_facts([*plan.create_tags, *plan.late_tags, *own], there, rewritten=[NAME_TAG])
-        metrics = await read.metrics.sides(paired.draft.id, paired.dst_id)
-        files = await self._files(paired, run, found)
-        longest = lengths(self.pair.destination.capabilities)
-        params = [Tag(param.key, param.value[: longest.param]) for param in run.data.params]
+        there = {tag.key: tag.value for tag in found.data.tags}
+        wanted, held = self._tags(run, there)
+        metrics = await read.metrics.sides(run.info.run_id, found.info.run_id)
+        files = await self._files(run, found)
         # A run without a name gets one from the server.
         names = ({"name": run.info.run_name}, {"name": found.info.run_name}) if run.info.run_name else ({}, {})
-        links = (_links(run, ids), _links(found, None)) if self.linked else ({}, {})
+        links = models(run, found, self.ends.partners) if self.linked else ({}, {})
+        params = {param.key: param.value for param in run.data.params}
+        params_there = whole_pairs("param", {param.key: param.value for param in found.data.params}, there)
         return Sides(
             {
-                **_facts(run, params),
+                **_facts(run),
                 **names[0],
                 **links[0],
                 **files.expected,
-                "experiment": plan.experiment,
+                "params": params,
+                "experiment": self.ends.partners.find(self.home, run.info.experiment_id),
                 "tags": wanted,
                 "metrics": metrics.expected,
             },
             {
-                **_facts(found, found.data.params),
+                **_facts(found),
                 **names[1],
                 **links[1],
                 **files.found,
+                "params": params_there,
                 "experiment": found.info.experiment_id,
                 "tags": held,
                 "metrics": metrics.found,
             },
-            files.remarks,
         )
 
-    async def _ids(self, *runs: Run) -> dict[str, str]:
-        """Return the destination ids of every run and logged model that some runs name."""
-        tags = [tag.value for run in runs for tag in run.data.tags if tag.key in OWN_ID_TAGS]
-        named = {name for text in tags for name in _ID.findall(text)}
-        named |= {link.model_id for run in runs for link in (*run.inputs.model_inputs, *run.outputs.model_outputs)}
-        return await self.translation("run", named) | await self.translation("logged_model", named)
-
-    async def _files(self, paired: Paired, run: Run, found: Run) -> FileSides:
-        before, after = self._folders
-        source = Root(run.info.artifact_uri, run_id=paired.draft.id)
-        destination = Root(found.info.artifact_uri, run_id=paired.dst_id)
-        return await self.files.sides(
-            source if await before.may_have_artifacts(run) else None,
-            destination if await after.may_have_artifacts(found) else None,
-            {paired.draft.id: paired.dst_id},
+    def _tags(self, run: Run, there: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        expected = carried(run.data.tags) | kept(run_id=run.info.run_id, experiment_id=run.info.experiment_id)
+        partners = self.ends.partners
+        if parent := expected.pop(PARENT_TAG, ""):
+            moved = partners.find(self.name, parent)
+            expected |= {PARENT_TAG: moved} if moved else kept(parent_run_id=parent)
+        expected |= kept(
+            model_inputs=without_partner(run.inputs.model_inputs, partners),
+            model_outputs=without_partner(run.outputs.model_outputs, partners),
         )
+        wanted, held = tag_facts(expected, there, unseen=[NAME_TAG])
+        for tags in (wanted, held):
+            if HISTORY_TAG in tags:
+                tags[HISTORY_TAG] = self._renewed(tags[HISTORY_TAG])
+        return wanted, held
+
+    def _renewed(self, text: str) -> str:
+        """Return a text with the ids of the destination in place of those of the source."""
+
+        def new(found: re.Match[str]) -> str:
+            return (
+                self.ends.partners.find("run", found[0])
+                or self.ends.partners.find("logged_model", found[0])
+                or found[0]
+            )
+
+        return _ID.sub(new, text)
+
+    async def _files(self, run: Run, found: Run) -> FileSides:
+        source = Root(self.ends.source, run.info.artifact_uri, "run", run.info.run_id)
+        destination = Root(self.ends.destination, found.info.artifact_uri, "run", found.info.run_id)
+        return await self.files.sides(source, destination, {run.info.run_id: found.info.run_id})
 
 
-def _facts(run: Run, params: Sequence[Tag]) -> Facts:
+def _facts(run: Run) -> Facts:
     info = run.info
     return {
         "user": info.user_id,
@@ -168,55 +197,5 @@ def _facts(run: Run, params: Sequence[Tag]) -> Facts:
         "start time": info.start_time or 0,
         "end time": info.end_time or 0,
         "lifecycle": info.lifecycle_stage,
-        "params": {param.key: param.value for param in params},
-        "dataset inputs": _datasets(run.inputs.dataset_inputs),
+        "dataset inputs": datasets(run),
     }
-
-
-def _datasets(given: Sequence[Mapping[str, Any]]) -> Facts:
-    """Return datasets by name and digest; one that is there twice is told apart, whatever the order of the server."""
-    found: dict[str, Facts] = {}
-    for label, facts in sorted(map(_dataset, given), key=repr):
-        free = label
-        while free in found:
-            free += " again"
-        found[free] = facts
-    return found
-
-
-def _dataset(given: Mapping[str, Any]) -> tuple[str, Facts]:
-    dataset = dict(given.get("dataset", {}))
-    label = f"{dataset.pop('name', '')} ({dataset.pop('digest', '')})"
-    tags = {tag.get("key", ""): tag.get("value", "") for tag in given.get("tags", ())}
-    return label, {**{key: value for key, value in dataset.items() if value != ""}, "tags": tags}
-
-
-def _links(run: Run, ids: Mapping[str, str] | None) -> Facts:
-    """Return the logged models that a run read and wrote, of those that are there (``ids``; ``None``: all)."""
-
-    def there(links: Sequence[ModelLink]) -> dict[str, str]:
-        steps = {link.model_id: f"step {link.step}" for link in links}
-        return {ids[old] if ids else old: step for old, step in steps.items() if ids is None or old in ids}
-
-    return {"model inputs": there(run.inputs.model_inputs), "model outputs": there(run.outputs.model_outputs)}
-
-
-async def _each(server: Server, ids: Sequence[str]) -> dict[str, Run]:
-    found: dict[str, Run] = {}
-
-    async def read(run_id: str) -> None:
-        run = await _one(server, run_id)
-        if run is not None:
-            found[run_id] = run
-
-    async with together() as tasks:
-        for run_id in ids:
-            tasks.start_soon(read, run_id)
-    return found
-
-
-async def _one(server: Server, run_id: str) -> Run | None:
-    try:
-        return await get_run(server, run_id)
-    except NotFound:
-        return None

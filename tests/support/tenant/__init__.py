@@ -4,9 +4,10 @@ from pathlib import Path
 
 from tests.support.tenant import artifacts, experiments, logged_models, registry, runs, unmoved
 from tests.support.tenant.builder import Builder, Tenant
+from tests.support.tenant.compact import build_compact
 from tests.support.tenant.small import build_small
 
-__all__ = ["Tenant", "build_old_tenant", "build_small_tenant", "build_tenant"]
+__all__ = ["Tenant", "build_compact_tenant", "build_old_tenant", "build_small_tenant", "build_tenant"]
 
 
 def build_tenant(url: str, scratch: Path) -> Tenant:
@@ -40,5 +41,13 @@ def build_small_tenant(url: str, scratch: Path) -> Tenant:
     """Fills the server at ``url`` (MLflow 3.17) with a few objects of each kind that is moved."""
     with Builder(url, scratch) as build:
         build_small(build)
+        build.delete()
+        return build.tenant()
+
+
+def build_compact_tenant(url: str, store: Path, scratch: Path) -> Tenant:
+    """Fills the server at ``url`` (MLflow 3.17, over the SQLite database ``store``) with what can get lost on a way."""
+    with Builder(url, scratch) as build:
+        build_compact(build, store)
         build.delete()
         return build.tenant()

@@ -1,0 +1,40 @@
+"""The comparison looks with other eyes than the mover: what a fault of the mover hides from itself is found.
+
+Each fault is planted while everything is moved and while both ends are compared.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartServer
+from tests.support.migrating import migrated
+from tests.support.planted import FAULTS, Fault
+from tests.support.servers import Servers
+from tests.support.tenant import Tenant, build_compact_tenant
+from tests.support.verifying import told, verified
+
+
+@pytest.fixture(scope="module")
+def compact(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Tenant:
+    """A tenant in which every part of the mover has something to lose."""
+    server = servers.start()
+    return build_compact_tenant(server.url, server.database, tmp_path_factory.mktemp("scratch"))
+
+
+def test_nothing_is_told_without_a_fault(compact: Tenant, fresh_server: StartServer, tmp_path: Path) -> None:
+    server = fresh_server()
+    assert migrated(compact.url, server, tmp_path, include_deleted=True).exit_code == 0
+    assert told(verified(compact.url, server, include_deleted=True)) == []
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_what_a_fault_of_the_mover_loses_is_told(
+    fault: Fault, compact: Tenant, fresh_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = fresh_server()
+    fault.plant(monkeypatch, compact)
+    migrated(compact.url, server, tmp_path, **dict(fault.settings))
+    lines = told(verified(compact.url, server, **dict(fault.settings)))
+    assert [line for line in fault.told if not any(found.startswith(line) for found in lines)] == []
+    assert lines
