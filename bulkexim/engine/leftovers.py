@@ -42,6 +42,8 @@ async def _suspects(pair: Pair, kind: AnyKind) -> tuple[list[Doubled], list[Reco
     async for page in kind.recover():
         rows = await pair.ledger.rows(kind.name, {one.src_id for one in page})
         for one in page:
+            if not one.removable:
+                continue
             row = rows.get(one.src_id)
             if row is not None and row.dst_id is not None and row.dst_id != one.dst_id:
                 doubled.append((one, row.dst_id))

@@ -128,6 +128,10 @@ class Pairing:
                 known.open[found.src_id] = found.name
             return
         kept, other, name = partners[found.src_id], found.id, found.name
+        if not known.comparison.restorable and {kept, other} & known.deleted:
+            # MLflow can do nothing about the deleted one, so the other one is in its place.
+            partners[found.src_id] = kept if found.deleted else other
+            return
         if found.complete and found.src_id in known.open:
             kept, other, name = other, kept, known.open.pop(found.src_id)
             partners[found.src_id] = kept

@@ -16,6 +16,7 @@ from bulkexim.config import Endpoint, Settings
 from bulkexim.ends.server import Server
 from bulkexim.engine.binding import bind
 from bulkexim.engine.events import StaysBehind
+from bulkexim.engine.gone import bring_back
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.recovery import recover
 from bulkexim.engine.report import Behind, BehindForCause, Remarked, UnsupportedKind, remarked
@@ -105,7 +106,8 @@ class _Planning:
         pair = self._pair
         scope = await resolve(pair)
         resolving = _sent(pair.source) - self._before["source"]
-        warnings = (*self._warnings, *scope.warnings, *await safeguards(pair, scope))
+        safe, gone = await safeguards(pair, scope), await bring_back(pair, scope)
+        warnings = (*self._warnings, *scope.warnings, *safe, *gone)
         way = copier(pair.source, pair.destination, pair.settings)
         # What the plan met is in the ledger, but never complete there.
         async for kinds in passes(pair, way, scope, pair.ledger.rows):

@@ -1,9 +1,9 @@
 """The main flow of a migration: read this file first.
 
 A migration is a row of passes, one for each kind, in the order of their dependencies. A pass lists its kind at the
-source, compares with the ledger, and brings what is missing or changed to the destination (`moving`). Containers
-(experiments, registered models) are closed at the end, when everything they hold is there; then both ends are looked
-at once more.
+source, compares with the ledger, and brings what is missing or changed to the destination (`moving`); what was deleted
+there meanwhile is missing too (`gone`). Containers (experiments, registered models) are closed at the end, when
+everything they hold is there; then both ends are looked at once more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.apply import Apply
 from bulkexim.engine.events import Events, Skipped, StaysBehind, Uncarried, Warned
+from bulkexim.engine.gone import bring_back
 from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
 from bulkexim.errors import BulkeximError
@@ -33,7 +34,8 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     :raises TemporaryTrouble: a server or the disk failed for too long; the same command goes on from there
     """
     scope = await resolve(pair)
-    for warning in (*scope.warnings, *await safeguards(pair, scope)):
+    safe, gone = await safeguards(pair, scope), await bring_back(pair, scope)
+    for warning in (*scope.warnings, *safe, *gone):
         events.emit(Warned(warning))
     apply = Apply(pair, events)
     done: list[Pass] = []

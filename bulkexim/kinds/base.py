@@ -89,7 +89,8 @@ class Filled(NamedTuple):
 class Recovered(NamedTuple):
     """An object of this migration, recognised at the destination by its marker.
 
-    ``digest`` is empty where it must be written again; ``complete`` says whether it looks finished from outside.
+    ``digest`` is empty where it must be written again; ``complete`` says whether it looks finished from outside,
+    ``removable`` whether `Kind.discard` could take it away.
     """
 
     src_id: SourceId
@@ -98,6 +99,7 @@ class Recovered(NamedTuple):
     location: str
     digest: str
     complete: bool = True
+    removable: bool = True
 
 
 class Remnant(NamedTuple):

@@ -263,7 +263,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             return None
         # Without a digest the model is filled again, and with it the links of its metrics come back.
         complete = info.status in (READY, FAILED)
-        return Recovered(src_id, info.name, DestinationId(info.model_id), info.artifact_uri, "", complete)
+        dst_id, removable = DestinationId(info.model_id), not model.deleted
+        return Recovered(src_id, info.name, dst_id, info.artifact_uri, "", complete, removable)
 
     async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
         known = await self._pair.ledger.placed(ExperimentKind.name)

@@ -73,6 +73,13 @@ class UnmovedPoints(NamedTuple):
     points: int
 
 
+class Complete(NamedTuple):
+    """An object that is complete: its id at the source, and the digest of what was written."""
+
+    src_id: SourceId
+    digest: str
+
+
 class CopiedFile(NamedTuple):
     """A file as it was written to the destination; size in bytes."""
 
@@ -199,6 +206,30 @@ class Queries:
 
         def ask() -> list[SourceId]:
             return [SourceId(src_id) for (src_id,) in self._of(sql, causes, kind)]
+
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
+    async def complete(
+        self, kind: str, dst_ids: Iterable[DestinationId] | None = None
+    ) -> dict[DestinationId, Complete]:
+        """Return what is complete of a kind, by its id at the destination: all of it, or of ``dst_ids``."""
+        sql = "select dst_id, src_id, digest from objects where kind = ? and state = 'sealed'"
+        ids = None if dst_ids is None else list(dst_ids)
+
+        def ask() -> dict[DestinationId, Complete]:
+            rows = self._ask(sql, (kind,)) if ids is None else self._of(f"{sql} and dst_id in ({{}})", ids, kind)
+            return {DestinationId(dst_id): Complete(SourceId(src_id), digest) for dst_id, src_id, digest in rows}
+
+        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+
+    async def count_complete(self, kind: str, *, but: str = "") -> int:
+        """Return how many objects of a kind are complete, leaving out those whose digest ends in ``but``."""
+        sql = "select count(*) from objects where kind = ? and state = 'sealed'"
+
+        def ask() -> int:
+            ending = (f"%{but}",) if but else ()
+            [(objects,)] = self._ask(f"{sql} and digest not like ?" if but else sql, (kind, *ending))
+            return int(objects)
 
         return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 

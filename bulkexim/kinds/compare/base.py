@@ -111,6 +111,8 @@ class Comparison(ABC, Generic[V]):
     home: ClassVar[str] = ""
     #: Objects of this kind hold others.
     container: ClassVar[bool] = False
+    #: One that is deleted can be restored, or removed.
+    restorable: ClassVar[bool] = True
     #: Objects that are read together.
     window: ClassVar[int] = 100
 

@@ -50,7 +50,8 @@ class _One(msgspec.Struct, frozen=True):
 
 async def experiments(server: Server) -> AsyncIterator[Sequence[Experiment]]:
     """Yield every experiment, deleted or not."""
-    async for page in _searched(server, "experiments/search", {"view_type": "ALL"}, PAGE):
+    body = {"view_type": "ALL", "order_by": ["experiment_id ASC"]}
+    async for page in _searched(server, "experiments/search", body, PAGE):
         yield page.experiments
 
 
@@ -68,20 +69,22 @@ async def logged_models(
 ) -> AsyncIterator[Sequence[LoggedModel]]:
     """Yield the logged models of some experiments; no search shows a deleted one."""
     for start in range(0, len(homes), EXPERIMENTS):
-        body = {"experiment_ids": list(homes[start : start + EXPERIMENTS])}
+        order = [{"field_name": "creation_timestamp", "ascending": True}]
+        body = {"experiment_ids": list(homes[start : start + EXPERIMENTS]), "order_by": order}
         async for page in _searched(server, "logged-models/search", body, size):
             yield page.models
 
 
 async def registered_models(server: Server) -> AsyncIterator[Sequence[RegisteredModel]]:
     """Yield every registered model; prompts, which live in the same table, are left out by the server."""
-    async for page in _got(server, "registered-models/search", (), PAGE):
+    async for page in _got(server, "registered-models/search", [("order_by", "name ASC")], PAGE):
         yield page.registered_models
 
 
 async def versions(server: Server, query: str = "") -> AsyncIterator[Sequence[Version]]:
-    """Yield the versions of every registered model."""
-    async for page in _got(server, "model-versions/search", [("filter", query)] if query else (), PAGE):
+    """Yield the versions of every registered model; what the source registers meanwhile does not shift their pages."""
+    given = [("order_by", "name ASC"), ("order_by", "version_number ASC"), *([("filter", query)] if query else [])]
+    async for page in _got(server, "model-versions/search", given, PAGE):
         yield page.model_versions
 
 

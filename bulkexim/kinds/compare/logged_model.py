@@ -29,6 +29,7 @@ class LoggedModelComparison(Comparison[LoggedModel]):
 
     name: ClassVar[str] = "logged_model"
     home: ClassVar[str] = "experiment"
+    restorable: ClassVar[bool] = False
 
     homes: Sequence[str] = ()
     only: Sequence[str] | None = None
