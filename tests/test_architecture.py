@@ -116,6 +116,17 @@ def test_a_module_imports_only_from_below(path: Path) -> None:
     assert not upward, f"{short(path)} imports {', '.join(sorted(upward))}"
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "kinds" / "compare").glob("*.py")), ids=short)
+def test_the_comparison_shares_no_code_with_the_mover(path: Path) -> None:
+    allowed = {"bulkexim.ends.server", "bulkexim.ends.local_artifacts", "bulkexim.ledger.queries"}
+    strays = {
+        name
+        for name in our_imports(path)
+        if room(name) != "ground" and name not in allowed and not name.startswith("bulkexim.kinds.compare")
+    }
+    assert strays == set(), "what one of them does not see would be unseen by the other"
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {module(path): our_imports(path) - {module(path)} for path in files()}
     try:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,9 +45,14 @@ def command(small_tenant: Tenant, destination: MlflowServer, tmp_path: Path) -> 
     return Command(small_tenant, destination, tmp_path / "work")
 
 
+def _moved(report: dict[str, Any]) -> dict[str, int]:
+    """How many objects of each kind were moved."""
+    return {kind["kind"]: kind["moved"] for kind in report["kinds"] if kind["moved"]}
+
+
 def _again(report: dict[str, Any]) -> dict[str, int]:
     """How many objects of each kind a repair moved."""
-    return {kind["kind"]: kind["moved"] for kind in report["repair"]["kinds"] if kind["moved"]}
+    return _moved(report["repair"])
 
 
 def test_nothing_is_moved_again_where_nothing_is_wrong(command: Command) -> None:
@@ -70,12 +76,14 @@ def test_what_is_missing_or_differs_is_moved_again_and_nothing_else(
         store.execute("DELETE FROM runs WHERE name = 'other'")
         store.execute("DELETE FROM metrics WHERE step = 3")
 
-    assert command()[0] == 0, "without the comparison nobody sees it"
+    code, report = command()
+    assert code == 0
+    assert _moved(report) == {"run": 1}, "what is gone is seen without any comparison"
     assert command("--verify", "content")[0] == 4
     code, report = command("--repair")
     assert code == 0, report["verification"]
     assert report["verification"]["findings"] == []
-    assert _again(report) == {"run": 3, "registered_model": 1}
+    assert _again(report) == {"run": 2, "registered_model": 1}
     after = read(destination.url)
     assert compare(small_tenant.url, after) == []
     assert parent.info.run_id in after.runs
@@ -87,7 +95,8 @@ def test_a_whole_model_that_is_gone_comes_again_under_its_numbers(
     MlflowClient(destination.url, destination.url).delete_registered_model("small model")
     code, report = command("--repair", "--verify", "full")
     assert (code, report["verification"]["level"]) == (0, "full")
-    assert _again(report) == {"registered_model": 1, "model_version": 2}
+    assert _moved(report) == {"registered_model": 1, "model_version": 2}
+    assert "repair" not in report, "the run itself saw that they were gone"
     assert compare(small_tenant.url, destination.url) == []
 
 
@@ -101,6 +110,64 @@ def test_what_mlflow_cannot_change_is_named_and_ends_with_4(destination: MlflowS
     [finding] = report["verification"]["findings"]
     assert finding["name"] == "other"
     assert "step 99" in finding["differences"][0]["field"]
+
+
+def _text(command: Command, name: str, *args: str) -> str:
+    result = CliRunner().invoke(main, [name, *command.ends, *args])
+    assert "Traceback" not in result.output
+    return result.stdout
+
+
+def test_a_repair_is_told_once_with_the_truth_at_the_end(destination: MlflowServer, command: Command) -> None:
+    client = MlflowClient(destination.url, destination.url)
+    client.delete_registered_model_alias("small model", "live")
+    text = _text(command, "migrate-workspace", "--repair")
+    assert text.count("in all") == 1
+    assert "Moved again, because a comparison found it missing or differing: registered_model 1." in text
+    assert "Everything is accounted for" not in text
+    assert text.rstrip().endswith("Both ends are equal in every field, and in names and sizes of files.")
+
+
+def test_the_advice_is_a_whole_command_and_never_one_that_was_just_followed(
+    destination: MlflowServer, command: Command, tmp_path: Path
+) -> None:
+    client = MlflowClient(destination.url, destination.url)
+    client.set_registered_model_tag("small model", "team", "others")
+    [experiment] = [one for one in client.search_experiments() if one.name == "small experiment"]
+    [run] = client.search_runs([experiment.experiment_id], "attributes.run_name = 'other'")
+    client.log_metric(run.info.run_id, "loss", 7.0, step=99)
+    flags = ("--experiments", "small *", "--models", "all", "--dst-token", "not shown")
+    advice = ["bulkexim", "migrate-workspace", *command.ends, *flags[:4], "--repair"]
+    for told in (_text(command, "verify", *flags), _text(command, "migrate-workspace", "--verify", "content", *flags)):
+        [line] = [line for line in told.splitlines() if line.startswith("    bulkexim migrate-workspace")]
+        assert [word for word in shlex.split(line) if word not in ("--verify", "content")] == advice
+        assert "not shown" not in told
+        assert "(MLflow's API cannot change it)" in told
+    told = _text(command, "migrate-workspace", "--repair", *flags)
+    assert "team" not in told
+    assert "bulkexim migrate-workspace" not in told
+    assert "1 stay as they are: MLflow's API cannot change these fields" in told
+
+
+def test_what_stands_twice_is_told_with_the_command_that_removes_it(
+    destination: MlflowServer, command: Command
+) -> None:
+    client = MlflowClient(destination.url, destination.url)
+    [experiment] = [one for one in client.search_experiments() if one.name == "small experiment"]
+    [run] = client.search_runs([experiment.experiment_id], "attributes.run_name = 'other'")
+    client.create_run(experiment.experiment_id, run_name="other", tags=run.data.tags)
+    told = _text(command, "verify", "--experiments", "all")
+    [line] = [line for line in told.splitlines() if line.startswith("    bulkexim")]
+    assert shlex.split(line) == ["bulkexim", "sweep", *command.ends]
+
+
+def test_metrics_of_a_logged_model_are_written_through_their_runs(
+    small_tenant: Tenant, destination: MlflowServer, command: Command
+) -> None:
+    with contextlib.closing(sqlite3.connect(destination.database)) as store, store:
+        assert store.execute("DELETE FROM logged_model_metrics").rowcount
+    code, report = command("--repair")
+    assert (code, _again(report)) == (0, {"run": 1, "logged_model": 1})
 
 
 def test_a_ledger_is_rebuilt_on_demand_and_the_old_one_kept(

@@ -114,7 +114,7 @@ def show_verification() -> None:
             level=Level.CONTENT,
             kinds=(KindVerified(kind="registered_model", source=MANY, destination=MANY, same=MANY),),
             findings=(finding,),
-            remarks=report().remarks,
+            accepted={"file-name": MANY},
             requests={"source": MANY, "destination": MANY},
             seconds=9e4,
         ),

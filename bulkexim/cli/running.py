@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from bulkexim import given_settings, logs
 from bulkexim.cli import standing, table, verification_text
+from bulkexim.cli.again import Invocation
 from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.paper import say
@@ -54,17 +55,22 @@ class Check(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a migration did, what the comparison after it found, and what a repair moved before that."""
+    """What a migration did, what the last comparison found, and what a repair moved again before that.
+
+    ``mending`` says that a repair was asked for, whether or not there was anything to mend.
+    """
 
     report: Report
     verification: Verification | None = None
     repair: Report | None = None
+    mending: bool = False
 
     @property
     def exit_code(self) -> int:
-        """That of the last migration; of the comparison where nothing failed."""
-        last = self.repair or self.report
-        return last.exit_code or (self.verification.exit_code if self.verification else 0)
+        """That of the last migration, or of the comparison where nothing failed; of a repair, the other way round."""
+        moved = (self.repair or self.report).exit_code
+        compared = self.verification.exit_code if self.verification else 0
+        return compared or moved if self.mending else moved or compared
 
 
 def asked(failures: Failures, flags: Mapping[str, Any], config_path: Path | None) -> tuple[FileSettings, Job]:
@@ -98,16 +104,24 @@ def migrate(
     check = Check(merged.verify or Level.CONTENT, bool(merged.repair)) if merged.verify or merged.repair else None
     with logs.opened(log_path, failures.mask) as log:
         outcome = masked(_run(job, check, progress, log), failures.mask)
-    report, verification, repair = outcome
+    report, verification, repair, _ = outcome
     if as_json:
         more = {"verification": verification, "repair": repair}
         print_json(report, exit_code=outcome.exit_code, **{key: value for key, value in more.items() if value})
         return outcome.exit_code
-    table.show(report, job.settings.work_dir, log_path)
-    if repair:
-        table.show_repair(repair)
-    if verification:
-        verification_text.show(verification, log_path)
+    if verification is None:
+        table.show(report, job.settings.work_dir, log_path)
+        return outcome.exit_code
+    if check and check.repair:
+        table.show_mended(report, repair)
+    else:
+        table.show(report, job.settings.work_dir, log_path, final=False)
+    last = repair or report
+    # What the comparison tells comes with its own advice.
+    unseen = not verification.different or (last.left and not verification.excess)
+    besides = table.next_step(last, job.settings.work_dir) if last.exit_code and unseen else ""
+    again = Invocation(flags, config_path)
+    verification_text.show(verification, log_path, again, repaired=bool(check and check.repair), besides=besides)
     return outcome.exit_code
 
 
@@ -151,10 +165,10 @@ async def _migrate(job: Job, check: Check | None, progress: str, log: FilteringB
                 return Outcome(report)
             verification = await compared(job, servers, check.level, progress, log, wrong)
             if not (check.repair and wrong.objects):
-                return Outcome(report, verification)
+                return Outcome(report, verification, mending=check.repair)
             await mark_for_repair(servers, job.settings, wrong)
             repaired = await moved(msgspec.structs.replace(job.settings, rebuild_ledger=False), servers)
-            return Outcome(report, await compared(job, servers, check.level, progress, log), repaired)
+            return Outcome(report, await compared(job, servers, check.level, progress, log), repaired, mending=True)
 
     return await interruptible(work, saying(console))
 

@@ -18,26 +18,32 @@ from bulkexim.engine.report import BehindForCause, ChangedKind, Remarked, Report
 NAMED, LISTED = 3, 20
 
 
-def show(report: Report, work_dir: Path, log_path: Path) -> None:
-    """Print what a run did, what went wrong, and what to do next."""
+def show(report: Report, work_dir: Path, log_path: Path, *, final: bool = True) -> None:
+    """Print what a run did, what went wrong, and what to do next, unless more is to come (not ``final``)."""
     console = printer()
     show_kinds(console, report)
     _show_warnings(console, report.warnings)
     requests = ", ".join(f"{number:,} to the {name}" for name, number in report.requests.items())
     say(console, f"Requests: {requests}.")
-    say(console, f"Log: {log_path}")
-    say(console)
-    say(console, _next(report, work_dir))
+    if final:
+        say(console, f"Log: {log_path}")
+        say(console)
+        say(console, next_step(report, work_dir))
 
 
 def show_kinds(console: Console, report: Report) -> None:
-    """Print the figures of each kind, and everything that did not arrive as it was."""
+    """Print the figures of each kind, and what did not arrive as it was."""
     headings = ("", "found", "already\nthere", "moved", "failed", "skipped", "bytes", "seconds")
     rows = [(k.kind, k.found, k.already, k.moved, k.failed, k.skipped, size(k.bytes), k.seconds) for k in report.kinds]
     names = ("found", "already", "moved", "failed", "skipped")
     sums = [sum(getattr(kind, name) for kind in report.kinds) for name in names]
     total = ("in all", *sums, size(sum(kind.bytes for kind in report.kinds)), report.seconds)
     console.print(grid(headings, rows, total))
+    show_troubles(console, report)
+
+
+def show_troubles(console: Console, report: Report) -> None:
+    """Print everything that did not arrive as it was."""
     _show_failures(console, report)
     show_remarks(console, report.remarks)
     show_left_behind(console, report.left_behind, report.uncarried)
@@ -45,12 +51,16 @@ def show_kinds(console: Console, report: Report) -> None:
     show_leftovers(console, report.leftovers, report.left)
 
 
-def show_repair(report: Report) -> None:
-    """Print what was moved again because a comparison found it wrong."""
+def show_mended(report: Report, repair: Report | None) -> None:
+    """Print what a run and the repair after it did, without the table: that of the comparison follows."""
     console = printer()
-    say(console)
-    say(console, "Moved again, because the comparison found it missing or differing:")
-    show_kinds(console, report)
+    moved = sum(kind.moved for kind in report.kinds)
+    say(console, f"Found: {sum(kind.found for kind in report.kinds):,} objects. Moved: {moved:,}.")
+    if repair:
+        again = ", ".join(f"{kind.kind} {kind.moved:,}" for kind in repair.kinds if kind.moved)
+        say(console, f"Moved again, because a comparison found it missing or differing: {again or 'nothing'}.")
+    show_troubles(console, repair or report)
+    _show_warnings(console, report.warnings)
 
 
 def _show_warnings(console: Console, warnings: Sequence[str]) -> None:
@@ -128,7 +138,8 @@ def show_leftovers(console: Console, leftovers: Sequence[Leftover], number: int)
     say(console)
 
 
-def _next(report: Report, work_dir: Path) -> str:
+def next_step(report: Report, work_dir: Path) -> str:
+    """Return the sentence that ends a report."""
     if report.left:
         return (
             "Next: 'bulkexim sweep' with the same servers shows what is in excess, and removes it with --yes. "

@@ -7,14 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
+from bulkexim.cli.again import Invocation, say_command
 from bulkexim.cli.paper import grid, printer, say
-from bulkexim.cli.table import show_remarks
 from bulkexim.config import Level
 from bulkexim.engine.verification import Finding, FindingListener, Verification
 
 #: Objects and fields that are shown; the log and ``--json`` hold more.
 OBJECTS_SHOWN = 20
 FIELDS_SHOWN = 10
+#: Of a field that stays as it is.
+LASTING = "MLflow's API cannot change it"
 
 
 def logging_to(logger: FilteringBoundLogger) -> FindingListener:
@@ -28,14 +30,25 @@ def logging_to(logger: FilteringBoundLogger) -> FindingListener:
             source_id=finding.id,
             destination_id=finding.dst_id,
             differences=[str(difference) for difference in finding.differences],
+            lasting=finding.lasting,
             detail=finding.detail,
         )
 
     return write
 
 
-def show(verification: Verification, log_path: Path) -> None:
-    """Print the numbers of each kind, and what is not the same."""
+def show(
+    verification: Verification,
+    log_path: Path,
+    again: Invocation = Invocation(),  # noqa: B008 - a frozen value
+    *,
+    repaired: bool = False,
+    besides: str = "",
+) -> None:
+    """Print the numbers of each kind, what is not the same, and what to do next.
+
+    ``repaired`` says that what can be mended was moved again before; ``besides`` is what no comparison sees.
+    """
     console = printer()
     equal = "there" if verification.level is Level.COUNTS else "same"
     headings = ("", "source", "destination", equal, "differing", "missing", "extra", "not\ncomparable")
@@ -50,14 +63,17 @@ def show(verification: Verification, log_path: Path) -> None:
         say(console, f"  and {more:,} more objects: see the log")
     if verification.findings:
         say(console)
-    show_remarks(console, verification.remarks)
+    for cause, number in verification.accepted.items():
+        say(console, f"Left behind, and accepted: {number:,} {cause}.")
     if verification.unselected:
         say(console, f"At the destination, but not selected: {verification.unselected:,} objects of this source.")
     requests = ", ".join(f"{number:,} to the {name}" for name, number in verification.requests.items())
     say(console, f"Compared by {verification.level} in {verification.seconds:,.1f} s. Requests: {requests}.")
     say(console, f"Log: {log_path}")
     say(console)
-    say(console, _sentence(verification))
+    _close(console, verification, again, repaired=repaired)
+    if besides:
+        say(console, besides)
 
 
 def _show(console: Console, finding: Finding) -> None:
@@ -65,7 +81,8 @@ def _show(console: Console, finding: Finding) -> None:
     detail = f": {finding.detail}" if finding.detail and not finding.differences else ""
     say(console, f"  {finding.verdict}  {finding.kind} {finding.name!r} ({ids}){detail}")
     for difference in finding.differences[:FIELDS_SHOWN]:
-        say(console, f"      {difference}")
+        lasting = f" ({LASTING})" if difference.field in finding.lasting else ""
+        say(console, f"      {difference}{lasting}")
     if len(finding.differences) > FIELDS_SHOWN:
         say(console, f"      and {len(finding.differences) - FIELDS_SHOWN:,} more fields: see the log")
 
@@ -77,9 +94,37 @@ _EQUAL = {
 }
 
 
-def _sentence(verification: Verification) -> str:
-    if verification.different:
-        return f"The two ends differ in {verification.different:,} objects. Next: run the migration again, then this."
-    if verification.not_comparable:
-        return f"No difference was found, but {verification.not_comparable:,} objects could not be read."
-    return _EQUAL[verification.level]
+def _close(console: Console, found: Verification, again: Invocation, *, repaired: bool) -> None:
+    """Say how it ended, and name the command that helps, if there is one which was not just tried."""
+    if not found.different:
+        unread = f"No difference was found, but {found.not_comparable:,} objects could not be read."
+        say(console, unread if found.not_comparable else _EQUAL[found.level])
+        return
+    say(console, f"The two ends differ in {found.different:,} objects.")
+    if found.mendable and repaired:
+        say(
+            console,
+            f"{found.mendable:,} of them were moved again just now and still differ: a failure that is named above, or "
+            "somebody else who writes there. Every failure: bulkexim status --failures",
+        )
+    elif found.mendable:
+        say(
+            console,
+            f"Next: move again what is missing or can be changed ({found.mendable:,} objects), and nothing else.",
+        )
+        _say_command(console, again, again.command("migrate-workspace", repair=True))
+    if found.excess:
+        say(console, f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes.")
+        _say_command(console, again, again.command("sweep"))
+    if left := found.different - found.mendable - found.excess:
+        say(
+            console,
+            f"{left:,} stay as they are: MLflow's API cannot change these fields, and a migration deletes nothing that "
+            "the source does not have.",
+        )
+
+
+def _say_command(console: Console, again: Invocation, words: list[str]) -> None:
+    say_command(console, words)
+    if again.secrets:
+        say(console, f"    (and {', '.join(again.secrets)}, as before)")

@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from bulkexim import logs
 from bulkexim.cli import verification_text
+from bulkexim.cli.again import Invocation
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.results import print_json
@@ -36,7 +37,7 @@ def verify(
     if as_json:
         print_json(verification, exit_code=verification.exit_code)
     else:
-        verification_text.show(verification, log_path)
+        verification_text.show(verification, log_path, Invocation(flags, config_path))
     return verification.exit_code
 
 

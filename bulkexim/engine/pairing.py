@@ -100,7 +100,7 @@ class Pairing:
         home = self._kinds.get(known.comparison.home)
         for found in page:
             if found.stranger and home is not None and found.home in home.selected & home.own:
-                self._extra(kind, found.id, found.name, found.stranger)
+                self._extra(kind, found.id, found.name, found.stranger, excess=found.needless)
             self._adopt(known, found)
             if found.src_id is not None and self._expected(known, found):
                 known.unmet[found.src_id] = found.name
@@ -135,7 +135,7 @@ class Pairing:
         if found.complete and found.src_id in known.open:
             kept, other, name = other, kept, known.open.pop(found.src_id)
             partners[found.src_id] = kept
-        self._extra(kind, other, name, f"doubled: {kept} came from the same object", found.src_id)
+        self._extra(kind, other, name, f"doubled: {kept} came from the same object", found.src_id, excess=True)
 
     async def _select(self, known: _Known, comparison: AnyComparison, subject: Subject[Any]) -> None:
         partners = self.ends.partners.of(comparison.name)
@@ -146,5 +146,17 @@ class Pairing:
             self._adopt(known, found._replace(src_id=subject.id))
         known.selected.add(partners[subject.id])
 
-    def _extra(self, kind: str, dst_id: DestinationId, name: str, detail: str, src_id: SourceId | None = None) -> None:
-        self.tally.found(Finding(kind=kind, verdict=Verdict.EXTRA, name=name, id=src_id, dst_id=dst_id, detail=detail))
+    def _extra(
+        self,
+        kind: str,
+        dst_id: DestinationId,
+        name: str,
+        detail: str,
+        src_id: SourceId | None = None,
+        *,
+        excess: bool = False,
+    ) -> None:
+        found = Finding(
+            kind=kind, verdict=Verdict.EXTRA, name=name, id=src_id, dst_id=dst_id, detail=detail, excess=excess
+        )
+        self.tally.found(found)

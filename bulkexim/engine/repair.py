@@ -15,17 +15,20 @@ from bulkexim.ledger.journal import journal
 
 @dataclass(slots=True)
 class Wrong:
-    """A listener that keeps which objects a comparison found missing or differing, by kind."""
+    """A listener that keeps which objects a comparison found missing, or differing in what can be mended, by kind."""
 
     missing: dict[str, list[SourceId]] = field(default_factory=dict)
     differing: dict[str, list[SourceId]] = field(default_factory=dict)
 
     def __call__(self, finding: Finding) -> None:
         """Take one finding."""
-        if finding.id is not None and finding.verdict is Verdict.MISSING:
+        if finding.id is None or not finding.mendable:
+            return
+        if finding.verdict is Verdict.MISSING or finding.lost:
             self.missing.setdefault(finding.kind, []).append(finding.id)
-        elif finding.id is not None and finding.verdict is Verdict.DIFFERS:
+        else:
             self.differing.setdefault(finding.kind, []).append(finding.id)
+            self.differing.setdefault("run", []).extend(finding.writers)
 
     @property
     def objects(self) -> int:

@@ -9,10 +9,10 @@ from enum import StrEnum
 import msgspec
 
 from bulkexim.config import Level
-from bulkexim.engine.report import DIFFERENT, Remarked, remarked
+from bulkexim.engine.report import DIFFERENT
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.compare.difference import Difference
-from bulkexim.ledger.queries import Note
+from bulkexim.left_behind import Cause
 
 #: Findings that a verification holds; listeners get all of them.
 FINDINGS_HELD = 1000
@@ -31,7 +31,10 @@ class Verdict(StrEnum):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One object with its verdict. ``id`` is that of the source, ``detail`` says more in words.
 
-    ``temporary`` says of an object that could not be compared that a later try may well succeed.
+    ``temporary`` says of an object that could not be compared that a later try may well succeed. ``lasting`` are the
+    fields of ``differences`` that stay as they are when it is written again. ``writers`` are runs that have to be
+    written again too, for the metrics of a logged model are written through them. ``excess`` says of an extra one that
+    a sweep removes it, ``lost`` of one that is deleted that nothing can restore it.
     """
 
     kind: str
@@ -42,6 +45,17 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[Difference, ...] = ()
     detail: str = ""
     temporary: bool = False
+    lasting: tuple[str, ...] = ()
+    writers: tuple[SourceId, ...] = ()
+    excess: bool = False
+    lost: bool = False
+
+    @property
+    def mendable(self) -> bool:
+        """Whether moving the object again would mend something of it."""
+        if self.verdict is Verdict.DIFFERS:
+            return any(one.field not in self.lasting for one in self.differences)
+        return self.verdict is Verdict.MISSING
 
 
 class KindVerified(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +75,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a comparison. ``exit_code`` is what the command ends with.
 
     ``unheld`` counts findings beyond those that are held; ``unselected`` counts objects at the destination that came
-    from objects which exist at the source and are not part of the selection.
+    from objects which exist at the source and are not part of the selection. ``mendable`` counts objects of which
+    something would be mended by moving them again, ``excess`` those that a sweep would remove. ``accepted`` counts
+    differences that may be (``--accept``), by their cause; they are in no other figure.
     """
 
     level: Level
@@ -69,7 +85,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     unheld: int = 0
     unselected: int = 0
-    remarks: tuple[Remarked, ...] = ()
+    mendable: int = 0
+    excess: int = 0
+    accepted: dict[str, int] = {}
     requests: dict[str, int] = {}
     seconds: float = 0.0
     temporary: bool = False
@@ -105,8 +123,8 @@ class Tally:
         self._listeners = listeners
         self._counts: dict[str, Counter[Verdict]] = {}
         self._findings: list[Finding] = []
-        self._notes: list[Note] = []
-        self._unheld = 0
+        self._unheld = self._mendable = self._excess = 0
+        self._accepted: Counter[str] = Counter()
         self._lasting = False
         self.unselected = 0
 
@@ -114,9 +132,9 @@ class Tally:
         """Begin a kind, so that it is told even where it has no objects."""
         self._counts.setdefault(name, Counter())
 
-    def remark(self, kind: str, src_id: SourceId, what: str, detail: str) -> None:
-        """Note something of an object that MLflow's API cannot carry."""
-        self._notes.append(Note(kind, src_id, what, detail))
+    def accepted(self, cause: Cause) -> None:
+        """Count a difference that may be."""
+        self._accepted[cause] += 1
 
     def found(self, finding: Finding) -> None:
         """Take the verdict on one object."""
@@ -125,6 +143,8 @@ class Tally:
             return
         if finding.verdict is Verdict.NOT_COMPARABLE:
             self._lasting |= not finding.temporary
+        self._mendable += finding.mendable
+        self._excess += finding.excess
         for listener in self._listeners:
             listener(finding)
         if len(self._findings) < FINDINGS_HELD:
@@ -141,7 +161,9 @@ class Tally:
             findings=tuple(self._findings),
             unheld=self._unheld,
             unselected=self.unselected,
-            remarks=remarked(self._notes),
+            mendable=self._mendable,
+            excess=self._excess,
+            accepted={str(cause): number for cause, number in self._accepted.items()},
             requests=requests,
             seconds=seconds,
             temporary=any(kind.not_comparable for kind in kinds) and not self._lasting,

@@ -17,16 +17,20 @@ from bulkexim.engine.migration import ends, requests_since, sent_so_far
 from bulkexim.engine.pairing import AnyComparison, Pairing
 from bulkexim.engine.verification import Finding, FindingListener, Tally, Verdict, Verification
 from bulkexim.errors import ObjectError
-from bulkexim.kinds.compare.base import Compared, Paired, Sides, Subject
+from bulkexim.ids import SourceId
+from bulkexim.kinds.compare.accepting import cause_of
+from bulkexim.kinds.compare.base import Compared, Paired, Subject
 from bulkexim.kinds.compare.difference import Difference, differences
 from bulkexim.kinds.compare.files import Files
 from bulkexim.kinds.compare.logged_model import LoggedModelComparison
+from bulkexim.kinds.compare.mending import mendable
 from bulkexim.kinds.compare.order import needed, registry, tracking
 from bulkexim.kinds.compare.record import recorded
 from bulkexim.kinds.compare.selection import referenced, select
 from bulkexim.kinds.order import resolve
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.journal import blank
+from bulkexim.left_behind import accepts
 from bulkexim.tasks import together
 
 #: Differences that are told of one object; the rest is counted.
@@ -141,7 +145,29 @@ class _Verifying:
         except ObjectError as error:
             self._found(_not_comparable(one, paired, error))
             return
-        self._found(_verdict(one, paired, sides))
+        if sides is None:
+            self._found(_missing(one, paired.subject))  # It was listed a moment ago.
+            return
+        named = await self._not_accepted(one, paired, list(differences(sides.expected, sides.found)))
+        metrics = any(difference.field.startswith("metrics / ") for difference in named)
+        self._found(_compared(one, paired, named, sides.writers if metrics else ()))
+
+    async def _not_accepted(
+        self, one: AnyComparison, paired: Paired, named: Sequence[Difference]
+    ) -> Sequence[Difference]:
+        """Return the differences that ``--accept`` does not cover; the others are only counted."""
+        accept = self._ends.settings.accept
+        if not (named and accept):
+            return named
+        left = await one.files.record.left_behind(one.name, paired.subject.id)
+        others = []
+        for difference in named:
+            cause = cause_of(one.name, difference, left)
+            if cause is not None and accepts(accept, cause):
+                self._tally.accepted(cause)
+            else:
+                others.append(difference)
+        return others
 
     def _found(self, finding: Finding) -> None:
         self._tally.found(finding)
@@ -149,7 +175,9 @@ class _Verifying:
             self._events.emit(Finished(finding.kind, finding.id, finding.name, Outcome.COMPARED, finding.dst_id))
 
 
-def _compared(one: AnyComparison, paired: Paired, named: Sequence[Difference] = ()) -> Finding:
+def _compared(
+    one: AnyComparison, paired: Paired, named: Sequence[Difference] = (), writers: tuple[SourceId, ...] = ()
+) -> Finding:
     return Finding(
         kind=one.name,
         verdict=Verdict.DIFFERS if named else Verdict.SAME,
@@ -158,6 +186,9 @@ def _compared(one: AnyComparison, paired: Paired, named: Sequence[Difference] = 
         dst_id=paired.dst_id,
         differences=tuple(named[:NAMED]),
         detail=f"and {len(named) - NAMED:,} more fields" if len(named) > NAMED else "",
+        lasting=tuple(difference.field for difference in named[:NAMED] if not mendable(one.name, difference)),
+        writers=writers,
+        lost=not one.restorable and paired.deleted and not paired.subject.deleted,
     )
 
 
@@ -165,12 +196,6 @@ def _lifecycle(paired: Paired) -> list[Difference]:
     """Return whether one of the two is deleted and the other is not: there for the listing, and for nobody else."""
     expected, found = ("deleted" if deleted else "active" for deleted in (paired.subject.deleted, paired.deleted))
     return list(differences({"lifecycle": expected}, {"lifecycle": found}))
-
-
-def _verdict(one: AnyComparison, paired: Paired, sides: Sides | None) -> Finding:
-    if sides is None:
-        return _missing(one, paired.subject)  # It was listed a moment ago.
-    return _compared(one, paired, list(differences(sides.expected, sides.found)))
 
 
 def _missing(one: AnyComparison, subject: Subject[Any]) -> Finding:

@@ -261,10 +261,9 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         src_id = SourceId(tag_value(info.tags, SOURCE_TAG))
         if tag_value(info.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
             return None
+        complete, dst_id = info.status in (READY, FAILED), DestinationId(info.model_id)
         # Without a digest the model is filled again, and with it the links of its metrics come back.
-        complete = info.status in (READY, FAILED)
-        dst_id, removable = DestinationId(info.model_id), not model.deleted
-        return Recovered(src_id, info.name, dst_id, info.artifact_uri, "", complete, removable)
+        return Recovered(src_id, info.name, dst_id, info.artifact_uri, "", complete, removable=not model.deleted)
 
     async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
         known = await self._pair.ledger.placed(ExperimentKind.name)

@@ -30,8 +30,8 @@ class Present(NamedTuple):
     """An object of the destination.
 
     ``src_id`` says from which object of this source it came, by its marker. ``stranger`` says, of one that came from no
-    source at all, why it is there. ``own`` says that a migration created it (and did not join what was there), ``home``
-    is the id of what holds it.
+    source at all, why it is there, ``needless`` that a migration made and forgot it. ``own`` says that a migration
+    created it (and did not join what was there), ``home`` is the id of what holds it.
     """
 
     id: DestinationId
@@ -42,6 +42,7 @@ class Present(NamedTuple):
     own: bool = True
     home: str = ""
     deleted: bool = False
+    needless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,14 @@ class Paired(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """What should be there, and what is; a field that one side lacks differs."""
+    """What should be there, and what is; a field that one side lacks differs.
+
+    ``writers`` are runs through which something of the object is written.
+    """
 
     expected: Facts
     found: Facts
+    writers: tuple[SourceId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

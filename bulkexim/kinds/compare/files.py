@@ -15,7 +15,7 @@ import anyio
 from anyio import to_thread
 
 from bulkexim.config import Level
-from bulkexim.errors import ObjectError, Refused
+from bulkexim.errors import BulkeximError, FatalError, ObjectError, Refused
 from bulkexim.kinds.compare import model_file
 from bulkexim.kinds.compare.record import Record
 from bulkexim.kinds.compare.roots import Chunks, Root, Stored, Way, serviced
@@ -125,13 +125,13 @@ class Files:
         :raises ObjectError: all are
         """
         found: dict[str, Stored] = {}
-        failures: list[ObjectError] = []
+        failures: list[BulkeximError] = []
         ways = root.ways(through_service=await self._has_folder(root))
         for way in ways:
             try:
                 # What a nearer way said of a file stays.
                 found = await way.files() | found
-            except ObjectError as error:
+            except (ObjectError, FatalError) as error:
                 failures.append(error)
         if failures and len(failures) == len(ways):
             raise failures[-1]
@@ -147,7 +147,7 @@ class Files:
             way = ways.pop(0)
             try:
                 return await way.files()
-            except Refused:
+            except (Refused, FatalError):
                 if not ways:
                     raise
         return {}
@@ -161,7 +161,7 @@ class Files:
             if key not in self._folders:
                 try:
                     entries = await serviced(root.server, root.beside).entries("")
-                except Refused:
+                except (Refused, FatalError):
                     entries = None
                 self._folders[key] = None if entries is None else frozenset(entry.name for entry in entries)
         known = self._folders[key]

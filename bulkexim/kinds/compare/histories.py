@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import intern
+from urllib.parse import quote_plus
 
 import msgspec
 
@@ -20,6 +21,8 @@ MOST_POINTS = 25_000
 #: Points of one history that is worth a call of its own, and of a window that is read ahead into memory.
 LONG, HELD = 2_500, 200_000
 PAGE = 10_000
+#: Characters of an address beside the name of the metric and the ids of runs.
+OTHERWISE = 200
 
 
 class _OfRun(msgspec.Struct, frozen=True, gc=False):
@@ -55,13 +58,17 @@ class Histories:
                 if abs(last.step) < LONG:
                     short.setdefault(last.key, {})[run_id] = abs(last.step) + 1
         points = sum(sum(runs.values()) for runs in short.values())
-        at_once = self.server.capabilities.bulk_runs
-        if at_once == 1 or points > HELD:
+        if self.server.capabilities.bulk_runs == 1 or points > HELD:
             return
         async with together() as tasks:
             for key, runs in short.items():
-                for group in _groups(runs, at_once):
+                for group in _groups(runs, self._at_once(key)):
                     tasks.start_soon(self._read, key, group)
+
+    def _at_once(self, key: str) -> int:
+        able = self.server.capabilities
+        room = able.longest_address - OTHERWISE - len(quote_plus(key))
+        return min(able.bulk_runs, room // len("&run_id=" + 32 * "0"))
 
     async def of(self, run_id: str) -> AsyncIterator[Sequence[Point]]:
         """Yield every point of a run, key by key, in pieces; what was read ahead is forgotten."""
@@ -88,9 +95,12 @@ class Histories:
 
     async def _read(self, key: str, runs: Sequence[str]) -> None:
         given: list[tuple[str, str | int]] = [("metric_key", key), ("max_results", MOST_POINTS)]
+        given += [("run_id", run_id) for run_id in runs]
         try:
-            reply = await self.server.get(TOGETHER, _Together, [*given, *(("run_id", run_id) for run_id in runs)])
+            reply = await self.server.optional.ask(TOGETHER, lambda: self.server.get(TOGETHER, _Together, given))
         except CallError:
+            reply = None
+        if reply is None:
             return  # Each is read by itself.
         found: dict[str, list[Point]] = {}
         for one in reply.metrics:

@@ -6,9 +6,9 @@ None of the mover's listings is used, so what one of them misses is not missed h
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 
-import httpx
 import msgspec
 
 from bulkexim.ends.server import Server, segment
@@ -162,7 +162,7 @@ async def _of(server: Server, path: str, params: dict[str, str], *, odd: bool = 
     except NotFound:
         return None
     except Refused as error:
-        if odd and error.status != httpx.codes.FORBIDDEN:
+        if odd and error.status != HTTPStatus.FORBIDDEN:
             return None  # A version may name anything for its run, and an older server knows no deleted models.
         raise
 

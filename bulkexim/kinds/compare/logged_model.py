@@ -98,6 +98,7 @@ class LoggedModelComparison(Comparison[LoggedModel]):
         return Sides(
             {**_facts(model), **own, **files.expected},
             {**_facts(found), **theirs, "metrics": _metrics(found, {}), **files.found},
+            tuple(SourceId(run_id) for run_id, moved in runs.items() if moved),
         )
 
 

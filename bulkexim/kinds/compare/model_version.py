@@ -56,6 +56,7 @@ class ModelVersionComparison(Comparison[Version]):
             # Of two that came from one version, it is the other that has no business there.
             complete=found.version == number,
             home=found.name,
+            needless=bool(value_of(found.tags, GAP_TAG)),
         )
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:

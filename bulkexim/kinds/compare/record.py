@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from bulkexim.errors import BulkeximError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.compare.roots import Root, Stored
 from bulkexim.ledger.queries import Queries, look
+from bulkexim.left_behind import LeftBehind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,15 @@ class Record:
         except BulkeximError:
             return {}  # A damaged ledger says nothing; both ends were read all the same.
         return {file.path: Stored(file.size, file.sha256) for file in files}
+
+    async def left_behind(self, kind: str, src_id: SourceId) -> Sequence[LeftBehind]:
+        """Return what stayed behind of an object when it was last moved."""
+        if self.ledger is None:
+            return ()
+        try:
+            return (await self.ledger.left_behind(kind, [src_id])).get(src_id, ())
+        except BulkeximError:
+            return ()
 
 
 @contextmanager
