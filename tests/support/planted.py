@@ -13,10 +13,11 @@ from bulkexim.artifacts.places import OfRun
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.ends import pages as end_pages
 from bulkexim.kinds import (
+    columns,
     experiment,
     files,
     history,
-    logged_model,
+    logged_model_values,
     model_version,
     order,
     registered_model,
@@ -161,7 +162,10 @@ def _parentless(draft: Any) -> Any:
 
 
 def _pathless(origins: dict[Any, Any]) -> dict[Any, Any]:
-    return {src_id: replace(one, source=one.source.removesuffix("/model")) for src_id, one in origins.items()}
+    def pathless(choice: version_source.Choice) -> version_source.Choice:
+        return choice._replace(source=choice.source.removesuffix("/model"))
+
+    return {src_id: replace(one, choices=tuple(map(pathless, one.choices))) for src_id, one in origins.items()}
 
 
 def _halved(found: history.Histories) -> history.Histories:
@@ -261,8 +265,8 @@ FAULTS = [
         ("model_version net version 3 differs tags / bulkexim.source.status",),
     ),
     Fault(
-        "kept_whole",
-        _calling(wire.kept_whole, lambda _: ([], [])),
+        "what is kept whole",
+        _calling(columns.copies, lambda _: []),
         (f"{PARENT} tags / long", f"{PARENT} params / long"),
     ),
     Fault(
@@ -314,7 +318,7 @@ FAULTS = [
     ),
     Fault(
         "logged models",
-        _listing(logged_model.logged_models, lambda one: one.info.name != "net"),
+        _listing(logged_model_values.logged_models, lambda one: one.info.name != "net"),
         ("logged_model net missing",),
     ),
     Fault(

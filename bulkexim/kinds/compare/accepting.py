@@ -24,7 +24,7 @@ def cause_of(kind: str, difference: Difference, left: Sequence[LeftBehind]) -> C
         return named or (Cause.FILE_NAME if "#" in key or unquote(key) != key else None)
     if kind == "model_version" and field in _OF_A_SOURCE:
         return Cause.VERSION_SOURCE
-    if field in ("model inputs", "model outputs") or (kind == "logged_model" and field == "metrics"):
+    if field in ("aliases", "model inputs", "model outputs") or (kind == "logged_model" and field == "metrics"):
         return _first(noted, Cause.LINK, Cause.VALUE) if difference.found == ABSENT else None
     return _first(noted, Cause.VALUE)
 

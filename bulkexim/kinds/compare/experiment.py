@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from bulkexim.ids import MARKER_TAG, PREFIX, DestinationId, SourceId
 from bulkexim.kinds.compare import listings
 from bulkexim.kinds.compare.base import Comparison, Paired, Present, Sides, Subject
+from bulkexim.kinds.compare.cut import whole
 from bulkexim.kinds.compare.records import Experiment, value_of
 from bulkexim.kinds.compare.selection import fits, new_name
 from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
@@ -80,9 +81,10 @@ class ExperimentComparison(Comparison[Experiment]):
                 creation_time=value.creation_time,
                 artifact_location=value.artifact_location,
             )
-        there = {tag.key: tag.value for tag in found.tags}
-        wanted, there = tag_facts(expected, there, others=created == mark and not shared)
+        tags = {tag.key: tag.value for tag in found.tags}
+        wanted, there = tag_facts(expected, tags, others=created == mark and not shared)
+        name = whole("name", found.name, tags)
         return Sides(
             {"name": paired.subject.name, "lifecycle": value.lifecycle_stage, "tags": wanted, "marker": True},
-            {"name": found.name, "lifecycle": found.lifecycle_stage, "tags": there, "marker": bool(held)},
+            {"name": name, "lifecycle": found.lifecycle_stage, "tags": there, "marker": bool(held)},
         )

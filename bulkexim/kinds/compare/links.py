@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bulkexim.kinds.compare.base import Facts, Partners
+from bulkexim.kinds.compare.cut import copied, fitting, uncut
 from bulkexim.kinds.compare.records import ModelLink, Run
 
 #: Characters of a tag that MLflow takes.
 LONGEST_TAG = 8000
 
 
-def datasets(run: Run) -> Facts:
-    """Return datasets by name and digest; one that is there twice is told apart, whatever the order of the server."""
+def datasets(run: Run, texts: Collection[str] = ()) -> Facts:
+    """Return datasets by name and digest; one that is there twice is told apart, whatever the order of the server.
+
+    What was cut from one of ``texts`` stands for it.
+    """
     found: dict[str, Facts] = {}
-    for label, facts in sorted(map(_dataset, run.inputs.dataset_inputs), key=repr):
+    for label, facts in sorted((_dataset(one, texts) for one in run.inputs.dataset_inputs), key=repr):
         free = label
         while free in found:
             free += " again"
@@ -23,11 +27,29 @@ def datasets(run: Run) -> Facts:
     return found
 
 
-def _dataset(given: Mapping[str, Any]) -> tuple[str, Facts]:
-    dataset = dict(given.get("dataset", {}))
-    label = f"{dataset.pop('name', '')} ({dataset.pop('digest', '')})"
-    tags = {tag.get("key", ""): tag.get("value", "") for tag in given.get("tags", ())}
-    return label, {**{key: value for key, value in dataset.items() if value != ""}, "tags": tags}
+def dataset_texts(run: Run, tags: Mapping[str, str]) -> set[str]:
+    """Return the texts of the datasets of a run that the tags of its partner keep whole."""
+    found: set[str] = set()
+    for given in run.inputs.dataset_inputs:
+        fields, pairs = _parts(given)
+        name = fields.get("name", "")
+        found |= {value for field, value in fields.items() if copied(f"dataset_{field}", tags, name) == value}
+        found |= {value for key, value in pairs.items() if copied("input_tag", tags, key) == value}
+        found |= {key for key in pairs if copied("input_tag_key", tags, fitting(key)[-32:]) == key}
+    return found
+
+
+def _dataset(given: Mapping[str, Any], texts: Collection[str]) -> tuple[str, Facts]:
+    fields, pairs = _parts(given)
+    whole = {field: uncut(value, texts) for field, value in fields.items() if value != ""}
+    label = f"{whole.pop('name', '')} ({whole.pop('digest', '')})"
+    return label, {**whole, "tags": {uncut(key, texts): uncut(value, texts) for key, value in pairs.items()}}
+
+
+def _parts(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the fields of a dataset, and its tags."""
+    fields = {str(field): str(value) for field, value in given.get("dataset", {}).items()}
+    return fields, {str(tag.get("key", "")): str(tag.get("value", "")) for tag in given.get("tags", ())}
 
 
 def without_partner(links: Sequence[ModelLink], partners: Partners) -> str:

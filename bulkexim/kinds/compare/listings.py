@@ -135,8 +135,8 @@ async def logged_model(server: Server, model_id: str) -> LoggedModel | None:
 
 
 async def registered_model(server: Server, name: str) -> RegisteredModel | None:
-    """Return one registered model."""
-    one = await _of(server, "registered-models/get", {"name": name})
+    """Return one registered model; ``None`` also where no model can have such a name."""
+    one = await _of(server, "registered-models/get", {"name": name}, odd=True)
     return one.registered_model if one else None
 
 

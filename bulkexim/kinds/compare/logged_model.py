@@ -11,6 +11,7 @@ from bulkexim.ends.server import Server
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
 from bulkexim.kinds.compare import listings
 from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides, Subject
+from bulkexim.kinds.compare.cut import whole, whole_pairs
 from bulkexim.kinds.compare.masks import REGENERATED
 from bulkexim.kinds.compare.metrics import number
 from bulkexim.kinds.compare.records import LoggedModel, value_of
@@ -85,7 +86,8 @@ class LoggedModelComparison(Comparison[LoggedModel]):
             creator_id=info.creator_id,
             run_id="" if run else info.source_run_id,
         )
-        wanted, there = tag_facts(expected, {tag.key: tag.value for tag in found.info.tags}, unseen=REGENERATED)
+        tags = {tag.key: tag.value for tag in found.info.tags}
+        wanted, there = tag_facts(expected, tags, unseen=REGENERATED)
         files = await self.files.sides(
             Root(self.ends.source, info.artifact_uri, "logged_model", paired.subject.id, gone=model.deleted),
             Root(self.ends.destination, found.info.artifact_uri, "logged_model", paired.dst_id, gone=found.deleted),
@@ -96,8 +98,8 @@ class LoggedModelComparison(Comparison[LoggedModel]):
         own = {"experiment": home, "run": run, "tags": wanted, "metrics": _metrics(model, runs)}
         theirs = {"experiment": found.info.experiment_id, "run": found.info.source_run_id, "tags": there}
         return Sides(
-            {**_facts(model), **own, **files.expected},
-            {**_facts(found), **theirs, "metrics": _metrics(found, {}), **files.found},
+            {**_facts(model, {}), **own, **files.expected},
+            {**_facts(found, tags), **theirs, "metrics": _metrics(found, {}), **files.found},
             tuple(SourceId(run_id) for run_id, moved in runs.items() if moved),
         )
 
@@ -122,14 +124,14 @@ def _subject(model: LoggedModel) -> Subject[LoggedModel]:
     return Subject(SourceId(model.info.model_id), model.info.name, model, model.deleted)
 
 
-def _facts(model: LoggedModel) -> Facts:
+def _facts(model: LoggedModel, tags: Mapping[str, str]) -> Facts:
     info = model.info
     return {
-        "name": info.name,
-        "type": info.model_type,
+        "name": whole("name", info.name, tags),
+        "type": whole("model_type", info.model_type, tags),
         "status": info.status,
         "lifecycle": "deleted" if model.deleted else "active",
-        "params": {param.key: param.value for param in model.data.params},
+        "params": whole_pairs("param", {param.key: param.value for param in model.data.params}, tags),
     }
 
 

@@ -6,23 +6,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import msgspec
-
-from bulkexim.errors import CallError
 from bulkexim.ids import MARKER_TAG, PREFIX, DestinationId, SourceId
 from bulkexim.kinds.compare import listings
 from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Paired, Present, Sides, Subject
-from bulkexim.kinds.compare.pointing import Pointed, pointed
+from bulkexim.kinds.compare.cut import whole
 from bulkexim.kinds.compare.records import Version, value_of
 from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
+from bulkexim.kinds.compare.version_source import VersionSources
 
 GAP_TAG = f"{PREFIX}gap"
 
 Versions = dict[str, Version]
-
-
-class _Files(msgspec.Struct, frozen=True):
-    artifact_uri: str = ""
 
 
 @dataclass
@@ -79,19 +73,20 @@ class ModelVersionComparison(Comparison[Version]):
         if found is None:
             return None
         value: Version = paired.subject.value
-        partners = self.ends.partners
-        run = partners.find("run", value.run_id)
         expected = carried(value.tags) | kept(
             version=value.version,
             name=value.name,
             creation_timestamp=value.creation_timestamp,
             user_id=value.user_id,
+            run_id="" if found.run_id == self.ends.partners.find("run", value.run_id) else value.run_id,
         )
         if value.status != "READY":
             expected |= kept(status=value.status, status_message=value.status_message)
-        held = {tag.key: tag.value for tag in found.tags}
-        wanted, there = tag_facts(expected, held)
-        source, points_to = await self._source(value, found)
+        tags = {tag.key: tag.value for tag in found.tags}
+        wanted, there = tag_facts(expected, tags)
+        source, points_to = await self._sources.sides(value, found, tags)
+        run, run_there = await self._sources.runs(value, found, tags)
+        partners = self.ends.partners
         return Sides(
             {
                 "model": partners.find(self.home, value.name),
@@ -100,7 +95,7 @@ class ModelVersionComparison(Comparison[Version]):
                 # Another status cannot be given; it is kept as a tag.
                 "status": "READY",
                 "description": value.description,
-                "run": run or value.run_id,
+                "run": run,
                 "run link": value.run_link,
                 "source": source,
                 "logged model": partners.find("logged_model", value.model_id),
@@ -111,42 +106,18 @@ class ModelVersionComparison(Comparison[Version]):
                 "number": found.version,
                 "stage": found.current_stage,
                 "status": found.status,
-                "description": found.description,
-                # A run that is not at the destination cannot be named there; a tag keeps its id.
-                "run": found.run_id or ("" if run else held.get(f"{KEPT}run_id", "")),
-                "run link": found.run_link,
+                "description": whole("description", found.description, tags),
+                "run": run_there,
+                "run link": whole("run_link", found.run_link, tags),
                 "source": points_to,
                 "logged model": found.model_id,
                 "tags": there,
             },
         )
 
-    async def _source(self, version: Version, found: Version) -> tuple[str, str]:
-        """Return what the source should be and what it is: to what it points, or the very text if nobody moved that."""
-        points_to = pointed(found.source)
-        to = pointed(version.source)
-        if to.kind == "elsewhere" and version.model_id:
-            to = Pointed("logged_model", version.model_id)
-        here = self._there(to)
-        if here is not None:
-            return str(here), str(points_to)
-        if to.kind == "model_version" and found.source != version.source:
-            # A version that was promoted from one that is gone may point to the files themselves.
-            files = self._there(pointed(await self._files(version)))
-            if files is not None:
-                return str(files), str(points_to)
-        return version.source, found.source
-
-    def _there(self, to: Pointed) -> Pointed | None:
-        partner = self.ends.partners.find(to.kind, to.id)
-        return to._replace(id=partner) if partner else None
-
-    async def _files(self, version: Version) -> str:
-        params = {"name": version.name, "version": version.version}
-        try:
-            return (await self.ends.source.get("model-versions/get-download-uri", _Files, params)).artifact_uri
-        except CallError:
-            return ""
+    @property
+    def _sources(self) -> VersionSources:
+        return VersionSources(self.ends)
 
 
 def _stranger(found: Version) -> str:

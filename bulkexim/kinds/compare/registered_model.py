@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
 from bulkexim.kinds.compare import listings
 from bulkexim.kinds.compare.base import Comparison, Facts, Paired, Present, Sides, Subject
+from bulkexim.kinds.compare.cut import whole
 from bulkexim.kinds.compare.records import RegisteredModel, value_of
 from bulkexim.kinds.compare.selection import fits, new_name
 from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
@@ -61,13 +62,17 @@ class RegisteredModelComparison(Comparison[RegisteredModel]):
             return None
         value: RegisteredModel = paired.subject.value
         expected = carried(value.tags) | kept(name=value.name, creation_timestamp=value.creation_timestamp)
-        wanted, there = tag_facts(expected, {tag.key: tag.value for tag in found.tags})
+        tags = {tag.key: tag.value for tag in found.tags}
+        wanted, there = tag_facts(expected, tags)
         marked = value_of(found.tags, MARKER_TAG) == self.mark(paired.subject.id)
         return Sides(
-            {**_facts(value), "name": paired.subject.name, "tags": wanted, "marker": True},
-            {**_facts(found), "name": found.name, "tags": there, "marker": marked},
+            {**_facts(value, {}), "name": paired.subject.name, "tags": wanted, "marker": True},
+            {**_facts(found, tags), "name": whole("name", found.name, tags), "tags": there, "marker": marked},
         )
 
 
-def _facts(model: RegisteredModel) -> Facts:
-    return {"description": model.description, "aliases": {alias.alias: alias.version for alias in model.aliases}}
+def _facts(model: RegisteredModel, tags: Mapping[str, str]) -> Facts:
+    return {
+        "description": whole("description", model.description, tags),
+        "aliases": {alias.alias: alias.version for alias in model.aliases},
+    }

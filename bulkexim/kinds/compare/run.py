@@ -10,14 +10,15 @@ from typing import ClassVar
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
 from bulkexim.kinds.compare import listings
 from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Present, Sides, Subject
+from bulkexim.kinds.compare.cut import whole, whole_pairs
 from bulkexim.kinds.compare.files import FileSides
 from bulkexim.kinds.compare.histories import Histories
-from bulkexim.kinds.compare.links import datasets, models, without_partner
+from bulkexim.kinds.compare.links import LONGEST_TAG, dataset_texts, datasets, models, without_partner
 from bulkexim.kinds.compare.masks import NAME_TAG
 from bulkexim.kinds.compare.metrics import MetricReader
 from bulkexim.kinds.compare.records import Run, value_of
 from bulkexim.kinds.compare.roots import Root
-from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts, whole_pairs
+from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
 
 PARENT_TAG = "mlflow.parentRunId"
 #: The tag that repeats what models were logged; it holds ids of the run itself.
@@ -128,13 +129,17 @@ class RunComparison(Comparison[Run]):
         metrics = await read.metrics.sides(run.info.run_id, found.info.run_id)
         files = await self._files(run, found)
         # A run without a name gets one from the server.
-        names = ({"name": run.info.run_name}, {"name": found.info.run_name}) if run.info.run_name else ({}, {})
+        name = whole("run_name", found.info.run_name, there)
+        names = ({"name": run.info.run_name}, {"name": name}) if run.info.run_name else ({}, {})
+        kept_texts = dataset_texts(run, there)
         links = models(run, found, self.ends.partners) if self.linked else ({}, {})
         params = {param.key: param.value for param in run.data.params}
         params_there = whole_pairs("param", {param.key: param.value for param in found.data.params}, there)
         return Sides(
             {
                 **_facts(run),
+                "user": run.info.user_id,
+                "dataset inputs": datasets(run),
                 **names[0],
                 **links[0],
                 **files.expected,
@@ -145,6 +150,8 @@ class RunComparison(Comparison[Run]):
             },
             {
                 **_facts(found),
+                "user": whole("user", found.info.user_id, there),
+                "dataset inputs": datasets(found, kept_texts),
                 **names[1],
                 **links[1],
                 **files.found,
@@ -161,7 +168,10 @@ class RunComparison(Comparison[Run]):
         if parent := expected.pop(PARENT_TAG, ""):
             moved = partners.find(self.name, parent)
             expected |= {PARENT_TAG: moved} if moved else kept(parent_run_id=parent)
+        # MLflow keeps one of the two names of a run.
+        tag = expected.get(NAME_TAG, "")
         expected |= kept(
+            run_name_tag="" if tag == run.info.run_name else tag[:LONGEST_TAG],
             model_inputs=without_partner(run.inputs.model_inputs, partners),
             model_outputs=without_partner(run.outputs.model_outputs, partners),
         )
@@ -192,10 +202,8 @@ class RunComparison(Comparison[Run]):
 def _facts(run: Run) -> Facts:
     info = run.info
     return {
-        "user": info.user_id,
         "status": info.status,
         "start time": info.start_time or 0,
         "end time": info.end_time or 0,
         "lifecycle": info.lifecycle_stage,
-        "dataset inputs": datasets(run),
     }

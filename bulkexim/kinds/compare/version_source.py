@@ -1,0 +1,98 @@
+"""Where the files of two versions are: what their sources point to, and the runs that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from bulkexim.errors import CallError
+from bulkexim.kinds.compare import listings
+from bulkexim.kinds.compare.base import Compared
+from bulkexim.kinds.compare.cut import whole
+from bulkexim.kinds.compare.pointing import Pointed, pointed
+from bulkexim.kinds.compare.records import Version
+from bulkexim.kinds.compare.tags import KEPT
+
+#: Source of a version whose own leads nowhere: every destination takes it.
+NOWHERE = "s3://bulkexim/gone"
+
+
+class _Files(msgspec.Struct, frozen=True):
+    artifact_uri: str = ""
+
+
+class VersionSources(NamedTuple):
+    """Compares the sources and the runs of two versions; ``tags`` are those of the one at the destination."""
+
+    ends: Compared
+
+    async def sides(self, version: Version, found: Version, tags: Mapping[str, str]) -> tuple[str, str]:
+        """Return what the source should be and what it is.
+
+        That is the object to which it points; or the very text, if that object is not at the destination.
+        """
+        source = whole("source", found.source, tags)
+        to = pointed(version.source)
+        if to.kind == "elsewhere" and version.model_id:
+            to = Pointed("logged_model", version.model_id)
+        here = self._there(to)
+        if here is None and to.kind == "model_version" and source != version.source:
+            # A version that was promoted from one that is gone may point to the files themselves.
+            here = self._there(pointed(await self._files(version)))
+        if here is not None:
+            return str(here), str(pointed(source))
+        by_right = source == NOWHERE and tags.get(f"{KEPT}source") == version.source and await self._leads_nowhere(to)
+        return version.source, version.source if by_right else source
+
+    async def runs(self, version: Version, found: Version, tags: Mapping[str, str]) -> tuple[str, str]:
+        """Return the run that a version should have, and the one that it has.
+
+        Where MLflow takes no run but that of what the source points to, it has that one, and a tag keeps its own.
+        """
+        expected = self.ends.partners.find("run", version.run_id) or version.run_id
+        run = whole("run_id", found.run_id, tags)
+        if run == expected or tags.get(f"{KEPT}run_id", "") != version.run_id:
+            return expected, run
+        given = await self._run_of(pointed(whole("source", found.source, tags)))
+        # A run that is nowhere may not be taken at all.
+        is_kept = run == given or (not run and expected == version.run_id)
+        return expected, expected if is_kept else run
+
+    def _there(self, to: Pointed) -> Pointed | None:
+        partner = self.ends.partners.find(to.kind, to.id)
+        return to._replace(id=partner) if partner else None
+
+    async def _files(self, version: Version) -> str:
+        params = {"name": version.name, "version": version.version}
+        try:
+            return (await self.ends.source.get("model-versions/get-download-uri", _Files, params)).artifact_uri
+        except CallError:
+            return ""
+
+    async def _leads_nowhere(self, to: Pointed) -> bool:
+        """Return whether the source does not have what a version of it points to."""
+        source = self.ends.source
+        if to.kind == "run":
+            return await listings.run(source, to.id) is None
+        if to.kind == "logged_model":
+            return await listings.logged_model(source, to.id) is None
+        if to.kind == "model_version":
+            name, _, number = to.id.rpartition("/")
+            return number not in await listings.versions_of(source, name, [number])
+        return False
+
+    async def _run_of(self, to: Pointed) -> str | None:
+        """Return the run of something at the destination."""
+        destination = self.ends.destination
+        if to.kind == "run":
+            return to.id
+        if to.kind == "logged_model":
+            model = await listings.logged_model(destination, to.id)
+            return model.info.source_run_id if model else None
+        if to.kind == "model_version":
+            name, _, number = to.id.rpartition("/")
+            version = (await listings.versions_of(destination, name, [number])).get(number)
+            return version.run_id if version else None
+        return None
