@@ -60,20 +60,20 @@ def without_partner(links: Sequence[ModelLink], partners: Partners) -> str:
 def models(run: Run, found: Run, partners: Partners) -> tuple[Facts, Facts]:
     """Return the logged models that two runs read and wrote, by their ids at the destination.
 
-    Those of the source that are not there are kept in a tag (`without_partner`). Two of the destination that came from
-    one count as one, for MLflow takes no link away.
+    One that was read and is not there keeps its own id; a tag names those that were written (`without_partner`). Two of
+    the destination that came from one count as one, for MLflow takes no link away.
     """
     origins = partners.origins("logged_model")
 
     def wanted(links: Sequence[ModelLink]) -> dict[str, str]:
-        there = ((partners.find("logged_model", one.model_id), one.step) for one in links)
-        return {model_id: f"step {step}" for model_id, step in there if model_id}
+        return {partners.find("logged_model", one.model_id) or one.model_id: f"step {one.step}" for one in links}
 
     def there(links: Sequence[ModelLink]) -> dict[str, str]:
         ids = [partners.find("logged_model", origins.get(one.model_id, "")) or one.model_id for one in links]
         return {model_id: f"step {one.step}" for model_id, one in zip(ids, links, strict=True)}
 
+    written = [one for one in run.outputs.model_outputs if partners.find("logged_model", one.model_id)]
     return (
-        {"model inputs": wanted(run.inputs.model_inputs), "model outputs": wanted(run.outputs.model_outputs)},
+        {"model inputs": wanted(run.inputs.model_inputs), "model outputs": wanted(written)},
         {"model inputs": there(found.inputs.model_inputs), "model outputs": there(found.outputs.model_outputs)},
     )

@@ -172,7 +172,6 @@ class RunComparison(Comparison[Run]):
         tag = expected.get(NAME_TAG, "")
         expected |= kept(
             run_name_tag="" if tag == run.info.run_name else tag[:LONGEST_TAG],
-            model_inputs=without_partner(run.inputs.model_inputs, partners),
             model_outputs=without_partner(run.outputs.model_outputs, partners),
         )
         wanted, held = tag_facts(expected, there, unseen=[NAME_TAG])
