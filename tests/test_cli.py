@@ -115,7 +115,7 @@ def test_a_migration_is_told_and_a_second_one_finds_everything_there(
     assert {kind["kind"]: kind["already"] for kind in report["kinds"]} == KINDS
     assert compare(small_tenant.url, destination.url) == []
 
-    assert "No process is at work; everything found is complete." in run("status").stdout
+    assert "the last run came to its end. Everything is accounted for." in run("status").stdout
     status = json.loads(run("status", "--json").stdout)
     assert (status["source"], status["running"], status["causes"]) == (small_tenant.url, False, {})
     assert {kind["kind"]: kind["complete"] for kind in status["kinds"]} == KINDS

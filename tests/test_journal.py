@@ -15,7 +15,7 @@ from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME
 from bulkexim.ledger.journal import Journal, journal
-from bulkexim.ledger.queries import Failure, Note, Tally, look
+from bulkexim.ledger.queries import Failure, Progress, look
 from bulkexim.ledger.schema import Row, State
 
 pytestmark = pytest.mark.anyio
@@ -198,10 +198,32 @@ async def test_the_ledger_is_read_while_it_is_written(tmp_path: Path) -> None:
         await ledger.planned("run", {RUN: "one"})
         await ledger.phase("run", 1, 10)
         with closing(look(tmp_path)) as seen:
-            assert seen.tallies() == [Tally("run", State.PLANNED, 1, 0, 0)]
+            assert states(tmp_path) == {"run1": "planned"}
             await ledger.intent("run", RUN, "")
-            assert seen.tallies() == [Tally("run", State.INTENT, 1, 0, 0)]
+            assert states(tmp_path) == {"run1": "intent"}
             assert seen.phases()["run"][:2] == (1, 10)
+
+
+def progress(kind: str, found: int) -> Progress:
+    return Progress(kind, found, None, 0, 0, found, 0, 0, 0)
+
+
+async def test_progress_is_seen_in_a_moment_and_forgotten_when_the_next_run_begins(tmp_path: Path) -> None:
+    async with journal(tmp_path) as ledger:
+        with closing(look(tmp_path)) as seen:
+            ledger.progressed(progress("run", 1))
+            ledger.progressed(progress("experiment", 1))
+            ledger.progressed(progress("run", 2))
+            # It goes with the next change at the latest.
+            await ledger.planned("run", {RUN: "one"})
+            assert seen.progress() == [progress("run", 2), progress("experiment", 1)]
+            await ledger.reported("{}")
+            ledger.progressed(progress("run", 3))
+    with closing(look(tmp_path)) as seen:
+        assert (seen.progress()[0], seen.report()) == (progress("run", 3), "{}")
+    async with journal(tmp_path) as ledger:
+        await ledger.started()
+        assert (ledger.progress(), ledger.report(), ledger.changed_at()) == ([], None, None)
 
 
 def test_there_is_nothing_to_look_at_without_a_ledger(tmp_path: Path) -> None:
@@ -223,14 +245,11 @@ async def _one_of_each(ledger: Journal) -> None:
             await ledger.sealed("run", src_id, "d", written="", moved=100, seconds=1.0, notes=[("cut", "a key")])
 
 
-async def test_objects_are_counted_by_kind_and_state(tmp_path: Path) -> None:
+async def test_objects_are_counted_by_kind_and_failures_by_cause(tmp_path: Path) -> None:
     async with journal(tmp_path) as ledger:
         await _one_of_each(ledger)
-        assert sorted(ledger.tallies()) == [
-            Tally("registered model", State.PLANNED, 1, 0, 0),
-            Tally("run", State.PLANNED, 1, 1, 0),
-            Tally("run", State.SEALED, 2, 0, 200),
-        ]
+        assert ledger.complete_by_kind() == {"run": 2}
+        assert ledger.causes() == {"HTTP 413": 1}
         assert list(ledger.failures()) == [Failure("run", SourceId("run2"), "name", "HTTP 413", "Too large.")]
         assert await ledger.placed("run") == ["new0", "new1"]
         assert ledger.known("run")
@@ -254,10 +273,8 @@ async def test_notes_are_those_of_the_last_seal(tmp_path: Path) -> None:
         await ledger.sealed(
             "run", SourceId("run0"), "d", written="", moved=0, seconds=0.0, notes=[("lost", "a link")] * 2
         )
-        assert list(ledger.notes()) == [
-            Note("run", SourceId("run0"), "lost", "a link"),
-            Note("run", SourceId("run1"), "cut", "a key"),
-        ]
+        ids = [SourceId("run0"), SourceId("run1"), SourceId("run2")]
+        assert await ledger.notes("run", ids) == {"run0": [("lost", "a link")], "run1": [("cut", "a key")]}
 
 
 async def test_an_object_that_is_filled_has_not_failed_any_more(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ async def passed(kind: Things, folder: Path, accept: tuple[str, ...] = ()) -> Re
         await moving.run()
         if kind.container:
             await moving.close()
-    return counting.report(seconds=0.0, requests={}, notes=[])
+    return counting.report(seconds=0.0, requests={})
 
 
 def behind(report: Report) -> list[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """Everything that is printed, on terminals of several widths: text breaks at spaces, and tables stay readable."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def fits(text: str, width: int) -> bool:
     return all(cells(line) <= width or len(line.split()) == 1 for line in text.split("\n"))
 
 
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Lets the streams, which are captured, pass for a terminal of that width."""
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_fits(monkeypatch: pytest.MonkeyPatch, command: str, width: int) -> None:
@@ -52,14 +60,16 @@ def test_help_fits(monkeypatch: pytest.MonkeyPatch, command: str, width: int) ->
         ["migrate-workspaces"],
     ],
 )
-def test_errors_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, args: list[str], width: int) -> None:
+def test_errors_fit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, args: list[str], width: int
+) -> None:
     monkeypatch.chdir(tmp_path)
-    said = {}
-    for columns in (str(width), ""):
-        monkeypatch.setenv("COLUMNS", columns)
-        said[columns] = CliRunner().invoke(main, args).stderr
-    assert fits(said[str(width)], width)
-    assert said[str(width)].split() == said[""].split()
+    on_a_terminal(monkeypatch, width)
+    with pytest.raises(SystemExit):
+        main(args, prog_name="bulkexim")
+    said = capsys.readouterr().err
+    assert fits(said, width)
+    assert said.split() == CliRunner().invoke(main, args, prog_name="bulkexim").stderr.split()
 
 
 def report() -> Report:
@@ -127,7 +137,7 @@ def show_verification() -> None:
 def test_results_fit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], show: Callable[[], None], width: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
+    on_a_terminal(monkeypatch, width)
     show()
     said = capsys.readouterr().out
     assert fits(said, width)
@@ -152,6 +162,6 @@ def test_lines_break_at_spaces(line: str, lines: list[str]) -> None:
 
 
 def test_a_file_has_no_width(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
     show_report()
     assert any(NAME in line and len(line) > 200 for line in capsys.readouterr().out.split("\n"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich import box
@@ -14,60 +14,75 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bulkexim.cli.phases import Clock, Pace, Phase, Phases, Traffic, clock_text
-from bulkexim.ends.server import Server
-from bulkexim.engine.events import Listener
+from bulkexim.cli.phases import Clock, Phase, Phases, Traffic, clock_text
 
-#: Seconds over which a rate is taken: of requests, and of objects (which come in windows).
-REQUEST_WINDOW = 5.0
-OBJECT_WINDOW = 30.0
 REFRESHES = 4
-HEADINGS = ("done", "begun", "failed", "bytes", "took", "left")
-#: Columns of a terminal on which a bar has its place beside the numbers.
-ROOM_FOR_BARS = 96
+#: Columns of the table, the most important first: those that find no room are left out.
+WIDTHS = {"done": 15, "left": 9, "": 18, "failed": 9, "took": 9, "bytes": 11, "begun": 8}
+ORDER = ("", "done", "begun", "failed", "bytes", "took", "left")
+KIND_WIDTH = 16
 BAR_WIDTH = 16
 
 
 @contextmanager
-def live(servers: Sequence[Server], console: Console, clock: Clock = time.monotonic) -> Iterator[Listener]:
+def live(console: Console, clock: Clock = time.monotonic) -> Iterator[Phases]:
     """Show a live view while the block runs, and yield the listener that feeds it."""
-    phases = Phases(OBJECT_WINDOW, clock)
-    traffic = [Traffic(server, Pace(REQUEST_WINDOW)) for server in servers]
+    phases = Phases(clock)
 
     def view() -> Group:
-        table = _table(list(phases.known.values()), clock(), bars=console.width >= ROOM_FOR_BARS)
-        return Group(table, *(_line(one, clock()) for one in traffic))
+        now = clock()
+        shown = [_table(phases, now, console.width)] if phases.known else []
+        doing = [Text(phases.doing.text(now))] if phases.doing else []
+        return Group(*shown, *doing, *(_line(one, now) for one in phases.traffic))
 
     with Live(get_renderable=view, console=console, refresh_per_second=REFRESHES):
         yield phases
 
 
-def _table(phases: list[Phase], now: float, *, bars: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(phases: Phases, now: float, width: int) -> Table:
+    headings = _headings(width)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     table.add_column("phase", no_wrap=True)
-    if bars:
-        table.add_column()
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for phase in phases:
-        table.add_row(phase.kind, *([_bar(phase)] if bars else []), *_numbers(phase, now))
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for phase in phases.known.values():
+        table.add_row(phase.kind, *(_cell(phase, heading, now) for heading in headings))
     return table
 
 
-def _bar(phase: Phase) -> ProgressBar:
-    return ProgressBar(total=phase.objects or None, completed=phase.done, width=BAR_WIDTH, pulse=phase.listing)
+def _headings(width: int) -> list[str]:
+    room, chosen = width - KIND_WIDTH, set()
+    for heading, needed in WIDTHS.items():
+        if needed <= room:
+            chosen.add(heading)
+            room -= needed
+    return [heading for heading in ORDER if heading in chosen]
 
 
-def _numbers(phase: Phase, now: float) -> tuple[str | Text, ...]:
+def _cell(phase: Phase, heading: str, now: float) -> ProgressBar | Text | str:
+    counts = phase.counts
+    match heading:
+        case "":
+            return _bar(phase)
+        case "done":
+            return f"{counts.done:,}/{counts.objects:,}" if phase.has_objects else ""
+        case "begun":
+            return f"{len(counts.shares):,}" if counts.shares else ""
+        case "failed":
+            return Text(f"{counts.failed:,}" if counts.failed else "", style="red")
+        case "bytes":
+            return str(decimal(counts.bytes)) if counts.bytes else ""
+        case "took":
+            return clock_text(phase.seconds(now))
     left = phase.left(now)
-    return (
-        f"{phase.done:,}/{phase.objects:,}",
-        f"{len(phase.open):,}" if phase.open else "",
-        Text(f"{phase.failed:,}" if phase.failed else "", style="red"),
-        str(decimal(phase.bytes)) if phase.bytes else "",
-        clock_text(phase.seconds(now)),
-        "" if left is None else clock_text(left),
-    )
+    return "" if left is None else clock_text(left)
+
+
+def _bar(phase: Phase) -> ProgressBar:
+    """Return a bar that moves with each step of an object, and goes to and fro while nothing is known of any."""
+    if phase.part is None and phase.ended is None:
+        return ProgressBar(total=None, width=BAR_WIDTH, pulse=True)
+    return ProgressBar(total=1.0, completed=1.0 if phase.part is None else phase.part, width=BAR_WIDTH)
 
 
 def _line(one: Traffic, now: float) -> Text:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
 import msgspec
-from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
 from bulkexim import given_settings, logs
@@ -19,15 +17,14 @@ from bulkexim.cli import standing, table, verification_text
 from bulkexim.cli.again import Invocation
 from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
-from bulkexim.cli.paper import say
-from bulkexim.cli.plain import plain
-from bulkexim.cli.progress import live
 from bulkexim.cli.results import print_json
+from bulkexim.cli.views import saying, stderr, view, warning_on
 from bulkexim.config import Endpoint, Level, Settings
-from bulkexim.engine.events import Event, Listener, Warned
+from bulkexim.engine.counts import Counts
+from bulkexim.engine.events import Listener, Warned
 from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.migration import Ends, ends, migrate_between
-from bulkexim.engine.plan import Plan, plan
+from bulkexim.engine.plan import Plan, plan_between
 from bulkexim.engine.repair import Wrong, mark_for_repair
 from bulkexim.engine.report import Report
 from bulkexim.engine.verification import FindingListener, Verification
@@ -35,7 +32,6 @@ from bulkexim.engine.verify import verify_between
 from bulkexim.errors import BulkeximError
 from bulkexim.given_settings import FileSettings
 from bulkexim.http.auth import all_secrets
-from bulkexim.ledger.queries import look
 from bulkexim.masking import in_environment, masked, masking
 
 
@@ -95,7 +91,7 @@ def migrate(
     """
     merged, job = asked(failures, flags, config_path)
     if merged.dry_run:
-        planned = masked(anyio.run(_plan, job), failures.mask)
+        planned = masked(anyio.run(_plan, job, progress), failures.mask)
         for warning in planned.warnings:
             warning_on(stderr())(Warned(warning))
         print_json(planned) if as_json else table.show_plan(planned)
@@ -125,91 +121,60 @@ def migrate(
     return outcome.exit_code
 
 
-async def _plan(job: Job) -> Plan:
-    return await interruptible(lambda: plan(*job), saying(stderr()))
+async def _plan(job: Job, progress: str) -> Plan:
+    async def work() -> Plan:
+        with view(progress) as shown:
+            async with ends(*job, shown.listeners) as servers:
+                shown.connect(servers)
+                return await plan_between(*servers, job.settings, shown.listeners)
+
+    return await interruptible(work, saying(stderr()))
 
 
 def _run(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger) -> Outcome:
+    counts = Counts()
     try:
-        return anyio.run(_migrate, job, check, progress, log)
+        return anyio.run(_migrate, job, check, progress, log, counts)
     except Interrupted as error:
         log.warning("interrupted")
+        complete, objects = (sum(getattr(one, name) for one in counts.values()) for name in ("complete", "objects"))
         raise type(error)(
-            f"Interrupted{_left(job.settings.work_dir)}.", "Run the same command again to go on."
+            f"Interrupted: {standing.left(complete, objects)}.", "Run the same command again to go on."
         ) from error
     except BulkeximError as error:
         log.error("stopped", error=str(error), cause=type(error).__name__)  # noqa: TRY400 - a sentence, no traceback
         raise
 
 
-def _left(work_dir: Path) -> str:
-    try:
-        with closing(look(work_dir)) as queries:
-            return f": {standing.read(queries, work_dir).left()}"
-    except BulkeximError:
-        return " before anything was moved"  # there is no ledger yet
-
-
-async def _migrate(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger) -> Outcome:
-    console = stderr()
+async def _migrate(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger, counts: Counts) -> Outcome:
     wrong = Wrong()
 
-    async def moved(settings: Settings, servers: Ends) -> Report:
-        with view(progress, servers, console) as listeners:
-            return await migrate_between(*servers, settings, [logging_to(log), *listeners])
-
     async def work() -> Outcome:
-        async with ends(*job) as servers:
-            report = await moved(job.settings, servers)
+        async with AsyncExitStack() as stack:
+            with view(progress) as shown:
+                listeners: list[Listener] = [counts, logging_to(log), *shown.listeners]
+                servers = await stack.enter_async_context(ends(*job, listeners))
+                shown.connect(servers)
+                report = await migrate_between(*servers, job.settings, listeners)
             if check is None:
                 return Outcome(report)
             verification = await compared(job, servers, check.level, progress, log, wrong)
             if not (check.repair and wrong.objects):
                 return Outcome(report, verification, mending=check.repair)
             await mark_for_repair(servers, job.settings, wrong)
-            repaired = await moved(msgspec.structs.replace(job.settings, rebuild_ledger=False), servers)
+            counts.clear()
+            with view(progress, servers) as shown:
+                settings = msgspec.structs.replace(job.settings, rebuild_ledger=False)
+                repaired = await migrate_between(*servers, settings, [counts, logging_to(log), *shown.listeners])
             return Outcome(report, await compared(job, servers, check.level, progress, log), repaired, mending=True)
 
-    return await interruptible(work, saying(console))
+    return await interruptible(work, saying(stderr()))
 
 
 async def compared(
     job: Job, servers: Ends, level: Level, progress: str, log: FilteringBoundLogger, *more: FindingListener
 ) -> Verification:
     """Compare the two servers with a view of its own on stderr; ``more`` get the findings too."""
-    with view(progress, servers, stderr()) as listeners:
+    with view(progress, servers) as shown:
         findings = [verification_text.logging_to(log), *more]
-        return await verify_between(*servers, job.settings, level, listeners=listeners, findings=findings)
-
-
-@contextmanager
-def view(progress: str, servers: Ends, console: Console) -> Iterator[list[Listener]]:
-    """Yield the listeners that show the progress on ``console``, and in any case warnings."""
-    warn = warning_on(console)
-    if progress in ("auto", "live"):
-        progress = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
-    if progress == "live":
-        with live(servers, console) as listener:
-            yield [warn, listener]
-    else:
-        yield [warn, plain(servers, saying(console))] if progress == "plain" else [warn]
-
-
-def warning_on(console: Console) -> Listener:
-    """Return a listener that says warnings as they come."""
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Warned):
-            say(console, f"bulkexim: warning: {event.text}")
-
-    return listen
-
-
-def stderr() -> Console:
-    """Return a console on stderr that prints names as they are."""
-    return Console(stderr=True, markup=False, highlight=False, emoji=False)
-
-
-def saying(console: Console) -> Callable[[str], None]:
-    """Return a function that prints a line."""
-    return partial(say, console)
+        return await verify_between(*servers, job.settings, level, listeners=shown.listeners, findings=findings)

@@ -15,8 +15,9 @@ from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.paper import printer, say
 from bulkexim.cli.results import print_json
-from bulkexim.cli.running import Job, asked, saying, stderr
+from bulkexim.cli.running import Job, asked
 from bulkexim.cli.table import show_leftovers
+from bulkexim.cli.views import saying, stderr
 from bulkexim.engine import sweep as engine
 from bulkexim.engine.sweep import Swept
 from bulkexim.masking import masked

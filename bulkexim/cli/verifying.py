@@ -15,7 +15,8 @@ from bulkexim.cli.again import Invocation
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.results import print_json
-from bulkexim.cli.running import Job, asked, compared, saying, stderr
+from bulkexim.cli.running import Job, asked, compared
+from bulkexim.cli.views import saying, stderr
 from bulkexim.config import Level
 from bulkexim.engine.migration import ends
 from bulkexim.engine.verification import Verification

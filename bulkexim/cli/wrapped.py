@@ -15,16 +15,14 @@ _BEGINNING = re.compile(r" *\S(?:\S| (?! ))* {2,}(?=\S)")
 
 
 def columns(stream: TextIO) -> int | None:
-    """Return how many columns the lines of a stream have; ``None`` where nothing limits them (a file, a pipe).
-
-    ``COLUMNS`` in the environment holds for files and pipes too.
-    """
+    """Return how many columns the lines of a terminal have; ``None`` where nothing limits them (a file, a pipe)."""
+    if not stream.isatty():
+        return None
     with suppress(ValueError):
-        given = int(os.environ.get("COLUMNS", ""))
-        return given if given > 0 else None
+        return max(int(os.environ.get("COLUMNS", "")), 1)
     with suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or USUAL
-    return None
+    return USUAL
 
 
 def cells(text: str) -> int:

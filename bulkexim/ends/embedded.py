@@ -5,7 +5,7 @@ The store is never altered: the server gets a replica, and artifacts are read fr
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +21,12 @@ from bulkexim.ends.sqlite_replica import sqlite_replica
 
 
 @asynccontextmanager
-async def embedded(store: LocalStore, *, artifacts: bool = True) -> AsyncIterator[str]:
+async def embedded(
+    store: LocalStore, *, artifacts: bool = True, tell: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[str]:
     """Serve a local store on loopback and yield the server's address. With ``artifacts``, theirs is checked first.
+
+    ``tell`` hears what is done.
 
     :raises UsageError: MLflow is not installed, or the store is none
     :raises FatalError: the store cannot be served as it is, its artifacts cannot be reached, or the server failed
@@ -31,9 +35,11 @@ async def embedded(store: LocalStore, *, artifacts: bool = True) -> AsyncIterato
     with TemporaryDirectory(prefix="bulkexim-", ignore_cleanup_errors=True) as name:
         folder = await to_thread.run_sync(Path(name).resolve)
         replicate = sqlite_replica if store.is_database else files_replica
+        tell("copying the local store")
         replica = await to_thread.run_sync(replicate, store.path, folder)
         if artifacts:
             check_roots(store, replica.roots)
+        tell("starting a server for the local store")
         options = _options(store, replica, folder)
         async with child_server(options, folder=folder, home=store.home, what="of the local store") as url:
             yield url

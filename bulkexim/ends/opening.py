@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
@@ -24,8 +24,11 @@ def opened(
     identity: str | None = None,
     artifacts: bool = True,
     patience: Patience = Patience(),  # noqa: B008 - a frozen value
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AbstractAsyncContextManager[Server]:
     """Return the open end ``name`` ("source" or "destination"). A source may be a local store.
+
+    ``tell`` hears what is done, for the progress: a large store takes its time.
 
     With ``artifacts``, a local store whose artifacts cannot be reached is refused. An ``identity`` that is an address
     loses its login, as every address does under which an end is remembered.
@@ -34,6 +37,7 @@ def opened(
     """
     identity = identity and re.sub(r"(?<=://)[^/?#]+@", "", identity)
     if scheme(endpoint.uri) in ("http", "https"):
+        tell(f"connecting to the {name}")
         return connected(endpoint, name, identity=identity, patience=patience)
     if not is_local(endpoint.uri):
         raise _unknown(endpoint.uri, name)
@@ -45,16 +49,22 @@ def opened(
     for flag, given in (("--src-artifacts-dir", endpoint.artifacts_dir), ("--src-storage", endpoint.storage)):
         if given:
             raise UsageError(f"{flag} is for a server: a local store says itself where its files are.", "Leave it out.")
-    return _served(endpoint, name, identity, patience, artifacts=artifacts)
+    return _served(endpoint, name, identity, patience, artifacts=artifacts, tell=tell)
 
 
 @asynccontextmanager
 async def _served(
-    endpoint: Endpoint, name: str, identity: str | None, patience: Patience, *, artifacts: bool
+    endpoint: Endpoint,
+    name: str,
+    identity: str | None,
+    patience: Patience,
+    *,
+    artifacts: bool,
+    tell: Callable[[str], None],
 ) -> AsyncIterator[Server]:
     store = local_store(endpoint.uri)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
-    async with embedded(store, artifacts=artifacts) as url:
+    async with embedded(store, artifacts=artifacts, tell=tell) as url:
         # Logins are left behind: a server on loopback asks for none.
         loopback = Endpoint(uri=url, workspace=endpoint.workspace, concurrency=endpoint.concurrency, rps=endpoint.rps)
         known_as = identity or f"{store.identity}{workspace}"

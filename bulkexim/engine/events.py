@@ -21,6 +21,13 @@ class Outcome(StrEnum):
     COMPARED = "compared"
 
 
+class Activity(msgspec.Struct, frozen=True, tag=True):
+    """Something that takes its time and is no phase: ``what``, as a line of the progress says it."""
+
+    what: str
+    kind: str = "activity"
+
+
 class PhaseStarted(msgspec.Struct, frozen=True, tag=True):
     """A kind is being listed and moved; ``kept`` names what of each object only tags can carry."""
 
@@ -109,6 +116,14 @@ class StaysBehind(msgspec.Struct, frozen=True, tag=True):
     name: str = ""
 
 
+class Noted(msgspec.Struct, frozen=True, tag=True):
+    """What of an object that is there MLflow's API cannot carry as it is, and what became of that."""
+
+    kind: str
+    id: SourceId
+    remarks: tuple[tuple[str, str], ...]
+
+
 class Warned(msgspec.Struct, frozen=True, tag=True):
     """Something that the user should know before he trusts the outcome, in one or two sentences."""
 
@@ -152,7 +167,8 @@ class Changed(msgspec.Struct, frozen=True, tag=True):
 
 
 Event = (
-    PhaseStarted
+    Activity
+    | PhaseStarted
     | Looking
     | Skipped
     | PhaseSized
@@ -162,6 +178,7 @@ Event = (
     | PhaseEnded
     | Uncarried
     | StaysBehind
+    | Noted
     | Warned
     | Leftover
     | Changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from structlog.typing import FilteringBoundLogger
 
 from bulkexim.engine.events import (
+    Activity,
     Changed,
     Event,
     Finished,
@@ -12,6 +13,7 @@ from bulkexim.engine.events import (
     Leftover,
     Listener,
     Looking,
+    Noted,
     Outcome,
     PhaseEnded,
     PhaseSized,
@@ -35,12 +37,14 @@ def logging_to(logger: FilteringBoundLogger) -> Listener:
                 _finished(logger, event)
             case PhaseStarted(kind=kind) | Looking(kind=kind):
                 logger.info("phase started", kind=kind)
+            case Activity(what=what):
+                logger.info("activity", what=what)
             case PhaseSized(kind=kind, total=total):
                 logger.info("phase sized", kind=kind, objects=total)
             case PhaseEnded(kind=kind, seconds=seconds):
                 logger.info("phase ended", kind=kind, seconds=seconds)
-            case Found():
-                pass  # every object that was found has a line of its own
+            case Found() | Noted():
+                pass  # every object that was found has a line of its own, and its notes are in the ledger
             case _:
                 _aside(logger, event)
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+import msgspec
+
 from bulkexim.artifacts.agreement import check_folder, writable
 from bulkexim.artifacts.copier import Copier
 from bulkexim.config import Endpoint, Settings
@@ -14,7 +16,8 @@ from bulkexim.ends.local_store import scheme
 from bulkexim.ends.opening import opened
 from bulkexim.ends.server import Server
 from bulkexim.engine.binding import bind
-from bulkexim.engine.events import Events, Listener, Warned
+from bulkexim.engine.counts import Counts
+from bulkexim.engine.events import Activity, Event, Events, Listener, Warned
 from bulkexim.engine.report import Counting, Report
 from bulkexim.engine.transfer import transfer
 from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble, UsageError
@@ -22,7 +25,7 @@ from bulkexim.http.address import server_address
 from bulkexim.http.retry import Patience
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import locked, set_aside
-from bulkexim.ledger.journal import journal
+from bulkexim.ledger.journal import Journal, journal
 from bulkexim.platforms import check_platform
 
 #: The workspace of a server that is asked without one.
@@ -48,7 +51,7 @@ async def migrate(
     :raises BulkeximError: the migration could not go on; the subclass says whether repeating it helps
     """
     settings = settings or Settings()
-    async with ends(source, destination, settings) as (src, dst):
+    async with ends(source, destination, settings, listeners) as (src, dst):
         return await migrate_between(src, dst, settings, listeners)
 
 
@@ -60,7 +63,9 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
         if settings.rebuild_ledger:
             set_aside(settings.work_dir)
         async with journal(settings.work_dir) as ledger:
-            pair, events = Pair(src, dst, ledger, settings), Events(counting, *listeners)
+            await ledger.started()
+            pair = Pair(src, dst, ledger, settings)
+            events = Events(counting, _noting(ledger, counting.counts), *listeners)
             try:
                 for warning in await bind(ledger, src, dst):
                     events.emit(Warned(warning))
@@ -68,11 +73,19 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
                     await transfer(pair, copier(src, dst, settings), events)
             except CallError as error:
                 raise stopped(error) from error
-            return counting.report(
-                seconds=time.monotonic() - started,
-                requests=requests_since(before, src, dst),
-                notes=await ledger.in_thread(lambda: list(ledger.notes())),
-            )
+            report = counting.report(seconds=time.monotonic() - started, requests=requests_since(before, src, dst))
+            await ledger.reported(msgspec.json.encode(report).decode())
+            return report
+
+
+def _noting(ledger: Journal, counts: Counts) -> Listener:
+    """Return a listener that lets the ledger know how far each kind has come, for those who look meanwhile."""
+
+    def note(event: Event) -> None:
+        if event.kind in counts:
+            ledger.progressed(counts[event.kind].progress)
+
+    return note
 
 
 def sent_so_far(src: Server, dst: Server) -> dict[str, int]:
@@ -101,8 +114,10 @@ def copier(src: Server, dst: Server, settings: Settings) -> Copier:
 
 
 @asynccontextmanager
-async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Settings) -> AsyncIterator[Ends]:
-    """Open both ends.
+async def ends(
+    source: Endpoint | str, destination: Endpoint | str, settings: Settings, listeners: Sequence[Listener] = ()
+) -> AsyncIterator[Ends]:
+    """Open both ends; ``listeners`` are told what that takes.
 
     :raises BulkeximError: one of them cannot be used
     """
@@ -110,8 +125,15 @@ async def ends(source: Endpoint | str, destination: Endpoint | str, settings: Se
     src, dst = _endpoint(source, "source"), _endpoint(destination, "destination")
     _check_addresses(src, dst)
     patience = Patience(seconds=settings.patience_seconds, reply=settings.reply_seconds)
-    serving = opened(src, "source", identity=settings.source_id, artifacts=settings.artifacts, patience=patience)
-    async with serving as one, opened(dst, "destination", patience=patience) as other:
+    events = Events(*listeners)
+
+    def tell(what: str) -> None:
+        events.emit(Activity(what))
+
+    serving = opened(
+        src, "source", identity=settings.source_id, artifacts=settings.artifacts, patience=patience, tell=tell
+    )
+    async with serving as one, opened(dst, "destination", patience=patience, tell=tell) as other:
         for server in (one, other):
             await check_folder(server)
         yield Ends(one, other)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bulkexim.engine.events import Events, Finished, Found, Outcome, PhaseSized, StaysBehind
+from bulkexim.engine.events import Events, Finished, Found, Noted, Outcome, PhaseSized, StaysBehind
 from bulkexim.errors import ObjectError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Draft, Filled, Kind
@@ -65,6 +65,7 @@ class Outcomes:
             return
         self.moved += changed
         self._left_behind(draft.id, draft.name, (*draft.left, *filled.left))
+        self._noted(draft.id, (*draft.remarks, *filled.remarks))
         row = (await self.ledger.rows(self.kind.name, [draft.id]))[draft.id]
         self.events.emit(
             Finished(
@@ -83,15 +84,22 @@ class Outcomes:
         """Tell objects that are there, and what of them stayed behind when they were moved."""
         if self.quiet:
             return
-        left = await self.ledger.left_behind(self.kind.name, [row.src_id for row in rows])
+        ids = [row.src_id for row in rows]
+        left = await self.ledger.left_behind(self.kind.name, ids)
+        notes = await self.ledger.notes(self.kind.name, ids)
         for row in rows:
             name = (names or {}).get(row.src_id, row.name)
             self._left_behind(row.src_id, name, left.get(row.src_id, ()))
+            self._noted(row.src_id, notes.get(row.src_id, ()))
             self.events.emit(Finished(self.kind.name, row.src_id, name, Outcome.ALREADY, row.dst_id))
 
     def _left_behind(self, src_id: SourceId, name: str, left: Iterable[LeftBehind]) -> None:
         for cause, detail in left:
             self.events.emit(StaysBehind(self.kind.name, cause, detail, src_id, name))
+
+    def _noted(self, src_id: SourceId, remarks: Iterable[tuple[str, str]]) -> None:
+        if held := tuple(remarks):
+            self.events.emit(Noted(self.kind.name, src_id, held))
 
     async def failed(self, src_id: SourceId, name: str, error: ObjectError) -> None:
         """Tell why an object could not be moved."""

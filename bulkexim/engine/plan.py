@@ -6,6 +6,7 @@ object it meets was created.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +16,22 @@ import msgspec
 from bulkexim.config import Endpoint, Settings
 from bulkexim.ends.server import Server
 from bulkexim.engine.binding import bind
-from bulkexim.engine.events import StaysBehind
+from bulkexim.engine.events import (
+    Activity,
+    Events,
+    Finished,
+    Found,
+    Listener,
+    Outcome,
+    PhaseEnded,
+    PhaseSized,
+    PhaseStarted,
+    StaysBehind,
+)
 from bulkexim.engine.gone import bring_back
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.recovery import recover
-from bulkexim.engine.report import Behind, BehindForCause, Remarked, UnsupportedKind, remarked
+from bulkexim.engine.report import Behind, BehindForCause, Remarked, Remarks, UnsupportedKind
 from bulkexim.engine.waiting import Waiting
 from bulkexim.errors import CallError
 from bulkexim.ids import DestinationId
@@ -29,7 +41,6 @@ from bulkexim.kinds.safeguards import safeguards, shows_nothing
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.journal import rehearsal
-from bulkexim.ledger.queries import Note
 from bulkexim.ledger.schema import Row, State
 from bulkexim.left_behind import Cause, accepts
 
@@ -76,27 +87,39 @@ class _Sum:
     estimate: Estimate = field(default_factory=Estimate)
 
 
-async def plan(source: Endpoint | str, destination: Endpoint | str, settings: Settings | None = None) -> Plan:
+async def plan(
+    source: Endpoint | str,
+    destination: Endpoint | str,
+    settings: Settings | None = None,
+    *,
+    listeners: Sequence[Listener] = (),
+) -> Plan:
     """Say what `bulkexim.migrate` would do with the same arguments.
 
     :raises BulkeximError: the migration could not even begin
     """
     settings = settings or Settings()
-    memory = rehearsal(settings.work_dir, empty=settings.rebuild_ledger)
-    async with ends(source, destination, settings) as (src, dst), memory as ledger:
+    async with ends(source, destination, settings, listeners) as (src, dst):
+        return await plan_between(src, dst, settings, listeners)
+
+
+async def plan_between(src: Server, dst: Server, settings: Settings, listeners: Sequence[Listener] = ()) -> Plan:
+    """Say what a migration between two servers that are open already would do; see `plan`."""
+    async with rehearsal(settings.work_dir, empty=settings.rebuild_ledger) as ledger:
         try:
             warnings = await bind(ledger, src, dst)
-            return await _Planning(Pair(src, dst, ledger, settings), warnings).run()
+            return await _Planning(Pair(src, dst, ledger, settings), warnings, Events(*listeners)).run()
         except CallError as error:
             raise stopped(error) from error
 
 
 class _Planning:
-    def __init__(self, pair: Pair, warnings: Sequence[str]) -> None:
+    def __init__(self, pair: Pair, warnings: Sequence[str], events: Events) -> None:
         self._pair = pair
         self._warnings = warnings
+        self._events = events
         self._sums: dict[str, _Sum] = {}
-        self._notes: list[Note] = []
+        self._remarks = Remarks()
         self._behind = Behind(pair.settings.accept)
         #: Requests that only the plan sends: a migration finds the same things out while it copies.
         self._extra = 0
@@ -104,6 +127,7 @@ class _Planning:
 
     async def run(self) -> Plan:
         pair = self._pair
+        self._events.emit(Activity("reading what is selected"))
         scope = await resolve(pair)
         resolving = _sent(pair.source) - self._before["source"]
         safe, gone = await safeguards(pair, scope), await bring_back(pair, scope)
@@ -115,7 +139,9 @@ class _Planning:
                 await recover(kind, pair.ledger)
             for kind in kinds:
                 await self._kind(kind)
+            self._events.emit(Activity("looking for what is needed besides"))
         warnings += shows_nothing(pair, scope, {name: total.found for name, total in self._sums.items()})
+        self._events.emit(Activity("counting what stays at the source"))
         unsupported = UnsupportedKinds(pair.source, pair.settings, scope.selected, scope.registry)
         uncarried = [kind async for kind in self._unsupported(unsupported)]
         estimates = [total.estimate for total in self._sums.values()]
@@ -127,7 +153,7 @@ class _Planning:
             kinds=tuple(_planned(kind, total) for kind, total in self._sums.items() if total.found),
             uncarried=tuple(uncarried),
             left_behind=self._behind.by_cause(),
-            remarks=remarked(self._notes),
+            remarks=self._remarks.sorted(),
             warnings=warnings,
             src_requests=round(whole.src_requests) + sent["source"] - self._extra,
             dst_requests=round(whole.dst_requests) + sent["destination"],
@@ -152,9 +178,12 @@ class _Planning:
         return Estimate(again, there)
 
     async def _kind(self, kind: Kind[Any, Any]) -> None:
-        total = self._sums.setdefault(kind.name, _Sum())
+        started, total = time.monotonic(), self._sums.setdefault(kind.name, _Sum())
         if kind.until is State.SEALED:
-            await kind.total()  # A migration asks for it too, so these requests count.
+            self._events.emit(PhaseStarted(kind.name))
+            objects = await kind.total()  # A migration asks for it too, so these requests count.
+            if objects is not None:
+                self._events.emit(PhaseSized(kind.name, total.found + objects))
         waiting = Waiting()
         async for values in _counting(kind.pages(), self._pair.source, total, again=kind.container):
             waiting.put(await self._page(kind, values, total, final=False))
@@ -164,6 +193,8 @@ class _Planning:
         if ids := [src_id for src_id in waiting.wanted if src_id not in settled]:
             async for values in kind.again(ids):
                 await self._page(kind, values, total, final=True)
+        if kind.until is State.SEALED:
+            self._events.emit(PhaseEnded(kind.name, time.monotonic() - started))
 
     async def _page(self, kind: Kind[Any, Any], values: Sequence[Any], total: _Sum, *, final: bool) -> Waiting:
         """Add up what a page of objects takes; return those that wait for an object of a later page."""
@@ -182,9 +213,12 @@ class _Planning:
                 waiting.add(draft.id, draft.waits, settled=any(self._is_there(one, row) for one in without))
         clear = [draft for draft in drafts if draft.id not in waiting.wanted]
         missing = [draft for draft in clear if not self._is_there(draft, rows.get(draft.id))]
+        self._events.emit(Found(kind.name, len(clear)))
         total.found += len(clear)
         total.already += len(clear) - len(missing)
         await self._estimate(kind, missing, total)
+        for draft in clear:
+            self._events.emit(Finished(kind.name, draft.id, draft.name, Outcome.COMPARED))
         return waiting
 
     def _is_there(self, draft: Draft[Any], row: Row | None) -> bool:
@@ -198,7 +232,8 @@ class _Planning:
             before = _sent(self._pair.source)
             total.estimate = total.estimate.plus(await kind.estimate(window))
             self._extra += _sent(self._pair.source) - before
-            self._notes += [Note(kind.name, draft.id, *remark) for draft in window for remark in draft.remarks]
+            for draft in window:
+                self._remarks.add(kind.name, draft.id, draft.remarks)
             for draft in window:
                 for cause, detail in draft.left:
                     self._behind.add(StaysBehind(kind.name, cause, detail, draft.id, draft.name))

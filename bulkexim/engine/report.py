@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
+from bulkexim.engine.counts import Counts, KindCounts
 from bulkexim.engine.events import (
     Changed,
     Event,
     Finished,
-    Found,
     Leftover,
+    Noted,
     Outcome,
     PhaseEnded,
     PhaseStarted,
-    Skipped,
     StaysBehind,
     Uncarried,
     Warned,
 )
-from bulkexim.ledger.queries import Note
 from bulkexim.left_behind import Cause, accepts
 
 H = TypeVar("H")
@@ -156,17 +155,39 @@ class Behind:
         )
 
 
+class Remarks:
+    """Counts remarks by what they say of objects, with one example of each."""
+
+    def __init__(self) -> None:
+        self._numbers: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, kind: str, src_id: str, remarks: Iterable[tuple[str, str]]) -> None:
+        """Take what is remarked of one object: what it is, and what became of it."""
+        for what, detail in dict(sorted(remarks, reverse=True)).items():
+            self._numbers[what] += 1
+            example = f"{kind} {src_id}: {detail}"
+            # Objects come in any order; the same one is shown every time.
+            self._examples[what] = min(example, self._examples.get(what, example))
+
+    def sorted(self) -> tuple[Remarked, ...]:
+        """Return them, the most frequent first."""
+        most = sorted(self._numbers.items(), key=lambda one: (-one[1], one[0]))
+        return tuple(Remarked(what, number, self._examples[what]) for what, number in most)
+
+
 class Counting:
     """Collects events into a `Report`; ``accept`` holds the words of what may stay behind."""
 
     def __init__(self, accept: Sequence[str] = ()) -> None:
         self._accept = accept
-        self._counts: dict[str, Counter[str]] = {}
+        self.counts = Counts()
         self._seconds: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
         self._failures: list[Failure] = []
         self._uncarried: list[UnsupportedKind] = []
         self._behind = Behind(accept)
+        self._remarks = Remarks()
         self._warnings: list[str] = []
         self._kept: dict[str, tuple[str, ...]] = {}
         self._lasting = False
@@ -177,20 +198,16 @@ class Counting:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
+        self.counts(event)
         match event:
             case PhaseStarted(kind=kind, kept=kept):
-                self._counts.setdefault(kind, Counter())
                 self._kept[kind] = kept
-            case Skipped(kind=kind, objects=objects):
-                self._counts.setdefault(kind, Counter()).update({"found": objects, Outcome.SKIPPED: objects})
-            case Found(kind=kind, objects=objects):
-                self._counts[kind]["found"] += objects
             case PhaseEnded(kind=kind, seconds=seconds):
                 self._seconds[kind] += seconds  # type: ignore[assignment]  # a Counter adds up floats as well
             case Uncarried(kind=kind, objects=objects, more=more):
                 self._uncarried.append(UnsupportedKind(kind, objects, more, accepts(self._accept, kind)))
-            case Finished():
-                self._finished(event)
+            case Finished(outcome=Outcome.FAILED):
+                self._failed(event)
             case _:
                 self._aside(event)
 
@@ -198,6 +215,8 @@ class Counting:
         match event:
             case StaysBehind():
                 self._behind.add(event)
+            case Noted(kind=kind, id=src_id, remarks=remarks):
+                self._remarks.add(kind, src_id, remarks)
             case Warned(text=text):
                 self._warnings.append(text)
             case Leftover():
@@ -209,25 +228,21 @@ class Counting:
             case _:
                 pass
 
-    def _finished(self, event: Finished) -> None:
-        counts = self._counts[event.kind]
-        counts[event.outcome] += 1
-        counts["bytes"] += event.bytes
-        if event.outcome is Outcome.FAILED:
-            self._causes[event.cause] += 1
-            self._lasting |= not event.temporary
-            _hold(self._failures, Failure(event.kind, event.id, event.name, event.cause, event.error))
+    def _failed(self, event: Finished) -> None:
+        self._causes[event.cause] += 1
+        self._lasting |= not event.temporary
+        _hold(self._failures, Failure(event.kind, event.id, event.name, event.cause, event.error))
 
-    def report(self, *, seconds: float, requests: dict[str, int], notes: list[Note]) -> Report:
+    def report(self, *, seconds: float, requests: dict[str, int]) -> Report:
         """Return the report so far."""
         return Report(
-            kinds=tuple(self._kind(kind, counts) for kind, counts in self._counts.items()),
+            kinds=tuple(map(self._kind, self.counts.values())),
             causes=dict(self._causes.most_common()),
             failures=tuple(self._failures),
             uncarried=tuple(self._uncarried),
             left_behind=self._behind.by_cause(),
             warnings=tuple(dict.fromkeys(self._warnings)),
-            remarks=(*self._always_kept(), *remarked(notes)),
+            remarks=(*self._always_kept(), *self._remarks.sorted()),
             leftovers=tuple(self._left),
             left=self._leftovers,
             changed=tuple(
@@ -239,36 +254,25 @@ class Counting:
         )
 
     def _always_kept(self) -> list[Remarked]:
-        there = {kind: counts[Outcome.MOVED] + counts[Outcome.ALREADY] for kind, counts in self._counts.items()}
         return [
-            Remarked(f"{kind}: {', '.join(kept)}", there[kind], "tags bulkexim.source.*")
+            Remarked(f"{kind}: {', '.join(kept)}", self.counts[kind].complete, "tags bulkexim.source.*")
             for kind, kept in self._kept.items()
-            if kept and there[kind]
+            if kept and self.counts[kind].complete
         ]
 
-    def _kind(self, kind: str, counts: Counter[str]) -> KindReport:
+    def _kind(self, counts: KindCounts) -> KindReport:
         return KindReport(
-            kind=kind,
-            found=counts["found"],
-            already=counts[Outcome.ALREADY],
-            moved=counts[Outcome.MOVED],
-            failed=counts[Outcome.FAILED],
-            skipped=counts[Outcome.SKIPPED],
-            bytes=counts["bytes"],
-            seconds=float(self._seconds[kind]),
+            kind=counts.kind,
+            found=counts.found,
+            already=counts.already,
+            moved=counts.moved,
+            failed=counts.failed,
+            skipped=counts.skipped,
+            bytes=counts.bytes,
+            seconds=float(self._seconds[counts.kind]),
         )
 
 
 def _hold(held: list[H], one: H) -> None:
     if len(held) < HELD:
         held.append(one)
-
-
-def remarked(notes: list[Note]) -> tuple[Remarked, ...]:
-    """Count remarks of one sort, the most frequent first."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, Any] = {}
-    for note in notes:
-        counts[note.what] += 1
-        examples.setdefault(note.what, f"{note.kind} {note.src_id}: {note.detail}")
-    return tuple(Remarked(what, number, examples[what]) for what, number in counts.most_common())

@@ -12,7 +12,7 @@ from collections import Counter
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Skipped, StaysBehind, Uncarried, Warned
+from bulkexim.engine.events import Activity, Events, Skipped, StaysBehind, Uncarried, Warned
 from bulkexim.engine.gone import bring_back
 from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
@@ -33,6 +33,7 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
         holds the source under another name, or a login was refused
     :raises TemporaryTrouble: a server or the disk failed for too long; the same command goes on from there
     """
+    events.emit(Activity("reading what is selected"))
     scope = await resolve(pair)
     safe, gone = await safeguards(pair, scope), await bring_back(pair, scope)
     for warning in (*scope.warnings, *safe, *gone):
@@ -42,10 +43,14 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     listed: Counter[str] = Counter()
     async for kinds in passes(pair, copier, scope):
         for kind in kinds:
+            if kind.until is not State.SEALED:
+                events.emit(Activity(f"creating each {kind.name} that others need first"))
             moving = Pass(kind, pair, events, apply, listed)
             await moving.run()
             if kind.until is State.SEALED:
                 done.append(moving)
+        events.emit(Activity("looking for what is needed besides"))
+    events.emit(Activity("completing what holds others"))
     for moving in reversed(done):
         if moving.kind.container:
             await moving.close()
@@ -53,6 +58,7 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
         events.emit(Warned(warning))
         if not scope.known:
             events.emit(StaysBehind("source", Cause.NOT_COUNTED, "nothing at all is shown to this login"))
+    events.emit(Activity("counting what stays at the source"))
     await _tell_unmoved_points(pair, scope, events)
     await _count_what_stays(pair, scope, events)
     await look_back(pair, copier, done, events)

@@ -51,7 +51,7 @@ async def verify(
     :raises BulkeximError: the ends could not be compared; the subclass says whether repeating it helps
     """
     settings = settings or Settings()
-    async with ends(source, destination, settings) as (src, dst):
+    async with ends(source, destination, settings, listeners) as (src, dst):
         return await verify_between(src, dst, settings, level, listeners=listeners, findings=findings)
 
 

@@ -20,13 +20,15 @@ from anyio import to_thread
 from bulkexim.errors import FatalError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
-from bulkexim.ledger.queries import Queries
+from bulkexim.ledger.queries import Progress, Queries
 from bulkexim.ledger.schema import CLEAR, STAMP, TABLES, State
 from bulkexim.left_behind import LeftBehind
 from bulkexim.masking import shaped
 from bulkexim.tasks import together
 
 Statement = tuple[str, Sequence[object]]
+#: Seconds after which progress is written by itself; it matters to who looks at the ledger meanwhile.
+PROGRESS_EVERY = 0.5
 
 
 @dataclass(eq=False, slots=True)
@@ -42,6 +44,9 @@ class Journal(Queries):
     def __init__(self, path: Path, writing: sqlite3.Connection, reading: sqlite3.Connection) -> None:
         self._writing = writing
         self._pending: list[_Change] = []
+        #: How far kinds have come, where that is not written yet, and when it was last written.
+        self._progress: dict[str, Progress] = {}
+        self._progress_at = 0.0
         self._wake = anyio.Event()
         self._closing = False
         super().__init__(path, reading)
@@ -92,6 +97,21 @@ class Journal(Queries):
         """Note that the run ended in order."""
         with anyio.CancelScope(shield=True):
             await self._write([("delete from setup where key = 'under way'", ())])
+
+    async def started(self) -> None:
+        """Note that a run begins: what is known of the progress of the last one is forgotten."""
+        self._progress.clear()
+        await self._write([("delete from progress", ()), ("delete from reports", ())])
+
+    def progressed(self, progress: Progress) -> None:
+        """Note how far a kind has come: with the next change, or in a moment."""
+        self._progress[progress.kind] = progress
+        if time.monotonic() - self._progress_at >= PROGRESS_EVERY:
+            self._wake.set()
+
+    async def reported(self, report: str) -> None:
+        """Note the report of the run, in JSON."""
+        await self._write([("insert or replace into reports values (1, ?)", (report,))])
 
     async def recovered(self, kind: str) -> None:
         """Note that every object of a kind that was at the destination before is in the ledger."""
@@ -221,12 +241,14 @@ class Journal(Queries):
 
     async def run(self) -> None:
         """Commit what is pending, again and again, until `stop`."""
-        while not (self._closing and not self._pending):
+        while not (self._closing and not self._pending and not self._progress):
             await self._wake.wait()
             self._wake = anyio.Event()
             if self._closing:
                 self._wake.set()
             changes, self._pending = self._pending, []
+            if self._progress:
+                changes.append(self._progress_so_far())
             if not changes:
                 continue
             try:
@@ -238,6 +260,11 @@ class Journal(Queries):
             finally:
                 for change in changes:
                     change.done.set()
+
+    def _progress_so_far(self) -> _Change:
+        progress, self._progress = self._progress, {}
+        self._progress_at = time.monotonic()
+        return _Change([(_PROGRESS, (*one, time.time())) for one in progress.values()])
 
     def stop(self) -> None:
         """Let `run` end once everything pending is committed."""
@@ -268,6 +295,10 @@ Notes = Iterable[tuple[str, str]]
 _SET = "insert into setup (key, value) values (?, ?) on conflict do nothing"
 #: Forgets the pair of ends, and what was found out about the destination.
 _UNTIE = ("delete from setup where key in ('source', 'destination', ?) or key like 'recovered %'", (CLEAR,))
+_PROGRESS = (
+    f"insert into progress values ({', '.join('?' * len(Progress._fields))}, ?) on conflict (kind) do update set "  # noqa: S608 - names are ours
+    + ", ".join(f"{name} = excluded.{name}" for name in (*Progress._fields[1:], "updated_at"))
+)
 _FORGET_FILES = "delete from files where kind = ? and src_id = ?"
 _KEEP_FILE = "insert into files values (?, ?, ?, ?, ?)"
 _FORGET_NOTES = "delete from notes where kind = ? and src_id = ?"

@@ -22,13 +22,20 @@ T = TypeVar("T")
 _CHUNK = 5000
 
 
-class Tally(NamedTuple):
-    """How many objects of a kind are in a state, and how many of those failed last time."""
+class Progress(NamedTuple):
+    """How far a kind came in the last run: numbers of objects, and bytes of artifacts.
+
+    ``total`` is how many there are, where that is known; ``begun`` are neither complete nor failed.
+    """
 
     kind: str
-    state: State
-    objects: int
+    found: int
+    total: int | None
+    begun: int
+    already: int
+    moved: int
     failed: int
+    skipped: int
     bytes: int
 
 
@@ -40,15 +47,6 @@ class Failure(NamedTuple):
     name: str
     cause: str
     error: str
-
-
-class Note(NamedTuple):
-    """Something of an object that MLflow's API cannot carry."""
-
-    kind: str
-    src_id: SourceId
-    what: str
-    detail: str
 
 
 class Link(NamedTuple):
@@ -233,10 +231,34 @@ class Queries:
 
         return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 
-    def tallies(self) -> list[Tally]:
-        """Return the number of objects by kind and state."""
-        sql = "select kind, state, count(*), sum(error <> ''), sum(bytes) from objects group by kind, state"
-        return [Tally(kind, State(state), *rest) for kind, state, *rest in self._ask(sql)]
+    def progress(self) -> list[Progress]:
+        """Return how far each kind came in the last run, in the order in which they were begun."""
+        # A ledger of an earlier bulkexim gets the tables when it is next written to.
+        sql = f"select {', '.join(Progress._fields)} from progress order by rowid"  # noqa: S608 - names are ours
+        return [Progress(*values) for values in self._ask(sql)] if self._has("progress") else []
+
+    def changed_at(self) -> float | None:
+        """Return when the progress of the last run changed last, in seconds since the epoch."""
+        found = self._ask("select max(updated_at) from progress") if self._has("progress") else ()
+        return next((at for (at,) in found), None)
+
+    def report(self) -> str | None:
+        """Return the report of the last run as JSON, if that run came to its end."""
+        found = self._ask("select report from reports") if self._has("reports") else ()
+        return next((report for (report,) in found), None)
+
+    def complete_by_kind(self) -> dict[str, int]:
+        """Return by kind how many objects are complete, whichever run brought them."""
+        return dict(self._ask("select kind, count(*) from objects where state = ? group by kind", (State.SEALED,)))
+
+    def causes(self) -> dict[str, int]:
+        """Return by cause how many objects failed last time and are not sealed since, the most frequent first."""
+        return dict(
+            self._ask("select cause, count(*) from objects where error <> '' group by cause order by 2 desc, 1")
+        )
+
+    def _has(self, table: str) -> bool:
+        return any(self._ask("select 1 from sqlite_master where type = 'table' and name = ?", (table,)))
 
     def phases(self) -> dict[str, tuple[int, int | None, float]]:
         """Return by phase: objects found, objects in all (where known), time of the last change (seconds)."""
@@ -247,9 +269,16 @@ class Queries:
         sql = "select kind, src_id, name, cause, error from objects where error <> '' order by kind, src_id"
         return (Failure(*values) for values in self._ask(sql))
 
-    def notes(self) -> Iterator[Note]:
-        """Yield what could not be carried of objects that arrived."""
-        return (Note(*values) for values in self._ask("select * from notes order by kind, src_id, what"))
+    async def notes(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, list[tuple[str, str]]]:
+        """Return what of the objects ``ids`` could not be carried as it was, when they were last moved."""
+        return await to_thread.run_sync(self._notes, kind, list(ids), limiter=self._one_at_a_time)
+
+    def _notes(self, kind: str, ids: list[SourceId]) -> dict[SourceId, list[tuple[str, str]]]:
+        found: dict[SourceId, list[tuple[str, str]]] = {}
+        sql = "select src_id, what, detail from notes where kind = ? and src_id in ({})"
+        for src_id, what, detail in self._of(sql, ids, kind):
+            found.setdefault(src_id, []).append((what, detail))
+        return found
 
     async def left_behind(self, kind: str, ids: Iterable[SourceId]) -> dict[SourceId, list[LeftBehind]]:
         """Return what stayed behind of the objects ``ids`` when they were last moved."""
@@ -280,7 +309,7 @@ class Queries:
 
         def ask() -> list[CopiedFile]:
             # A ledger of an earlier bulkexim gets the table when it is next written to.
-            if not any(self._ask("select 1 from sqlite_master where type = 'table' and name = 'files'")):
+            if not self._has("files"):
                 return []
             return [CopiedFile(*values) for values in self._ask(sql, (kind, src_id, dst_id))]
 

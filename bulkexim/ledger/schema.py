@@ -78,6 +78,12 @@ create table if not exists files (
     kind text not null, src_id text not null, path text not null, size bigint not null, sha256 text not null,
     primary key (kind, src_id, path)
 );
+create table if not exists progress (
+    kind text primary key, found bigint not null, total bigint, begun bigint not null, already bigint not null,
+    moved bigint not null, failed bigint not null, skipped bigint not null, bytes bigint not null,
+    updated_at double precision not null
+);
+create table if not exists reports (number integer primary key, report text not null);
 create table if not exists phases (
     name text primary key, found bigint not null, total bigint, updated_at double precision not null
 );
