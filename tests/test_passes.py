@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Found, Outcome, PhaseEnded, PhaseStarted
+from bulkexim.engine.events import Events, Finished, Found, Outcome, PhaseEnded, PhaseSized, PhaseStarted
 from bulkexim.engine.moving import Pass
 from bulkexim.errors import FatalError, Lost, Refused, TemporaryTrouble
 from bulkexim.ids import SourceId
@@ -53,6 +53,15 @@ async def test_sixty_four_objects_arrive_once_each_and_in_the_order_of_their_lan
         in_lane = [src_id for src_id in lane_of if lane_of[src_id] == lane]
         steps = [f"{method} {src_id}" for src_id in in_lane for method in ("create", "fill", "seal")]
         assert [call for call in kind.calls if lane_of[call[-2:]] == lane] == steps
+
+
+async def test_the_number_of_objects_is_told_when_they_are_listed_not_when_they_are_moved(ends: Pair) -> None:
+    kind = Things([Thing(str(number)) for number in range(10)], page=4)
+    kind.window = 2  # type: ignore[misc]  # nine windows beside each other would be all of them
+    heard = await moved(ends, kind)
+    sized = next(place for place, event in enumerate(heard.events) if event == PhaseSized("thing", 10))
+    finished = [place for place, event in enumerate(heard.events) if isinstance(event, Finished)]
+    assert sized < finished[-1]
 
 
 async def test_a_second_pass_touches_nothing(ends: Pair) -> None:

@@ -95,7 +95,7 @@ def test_plain_lines_come_at_starts_at_ends_and_every_ten_seconds(clock: Clock, 
 
 def test_what_goes_on_before_and_between_phases_is_told_while_it_lasts(clock: Clock, server: Server) -> None:
     view = Watched(clock, server)
-    assert view.at(0, Activity("connecting to the source")) == ["0:00:00  connecting to the source"]
+    assert view.at(0, Activity("connecting to the source")) == []
     assert view.at(1, Activity("starting a server for the local store")) == []
     assert view.at(3) == ["0:00:03  starting a server for the local store"]
     assert view.at(13) == ["0:00:13  starting a server for the local store (0:00:12); source 0 requests/s, 3 at once"]

@@ -36,6 +36,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "dumb")  # no bold type
 
 
 @pytest.mark.parametrize("width", WIDTHS)

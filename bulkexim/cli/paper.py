@@ -18,6 +18,7 @@ from bulkexim.cli.wrapped import columns, wrapped
 
 #: Columns of a page that nobody's terminal limits: a file, a pipe, the log of a CI.
 PAGE_WIDTH = 120
+USUAL_HEIGHT = 25
 #: More columns than any table needs.
 UNBOUNDED = 10_000
 
@@ -25,7 +26,8 @@ UNBOUNDED = 10_000
 def printer() -> Console:
     """Return a console on stdout that prints names as they are."""
     width = columns(sys.stdout) or PAGE_WIDTH
-    return Console(markup=False, highlight=False, emoji=False, width=width)
+    # Without a height Rich takes a terminal that it does not know for one of 80 columns.
+    return Console(markup=False, highlight=False, emoji=False, width=width, height=USUAL_HEIGHT)
 
 
 def say(console: Console, text: str = "") -> None:

@@ -10,7 +10,7 @@ from threading import Lock
 from rich.filesize import decimal
 
 from bulkexim.cli.phases import Clock, Phase, Phases, clock_text
-from bulkexim.engine.events import Activity, Event, Looking, PhaseEnded, PhaseStarted
+from bulkexim.engine.events import Event, Looking, PhaseEnded, PhaseStarted
 
 #: Seconds between two lines while something is at work, and for which something may go on before it is told.
 EVERY = 10.0
@@ -46,12 +46,9 @@ class Plain:
             self._say_now_and_then()
 
     def _take(self, event: Event) -> None:
-        first, start = event.kind not in self.phases.known, not self.phases.known and self.phases.doing is None
+        first = event.kind not in self.phases.known
         self.phases(event)
         match event:
-            case Activity(what=what) if start:
-                self._line(what)
-                self._told = what
             case PhaseStarted(kind=kind) | Looking(kind=kind) if first:
                 self._line(f"{kind}: started")
             case PhaseEnded(kind=kind) if kind in self.phases.known:

@@ -56,6 +56,8 @@ class Outcomes:
 
     async def sized(self, total: int) -> None:
         """Tell how many objects there are, over all passes so far."""
+        if self.quiet:
+            return
         self.events.emit(PhaseSized(self.kind.name, total))
         await self.ledger.phase(self.kind.name, self.listed[self.kind.name], total)
 

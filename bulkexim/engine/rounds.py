@@ -54,7 +54,7 @@ class Round:
 
     async def run(self) -> None:
         """Move them, as far as they can come."""
-        pages = self.kind.pages() if self.ids is None else self.kind.again(self.ids)
+        pages = self._sized(self.kind.pages()) if self.ids is None else self.kind.again(self.ids)
         unseen = dict.fromkeys(self.ids or ())
         room = Room.for_requests(self.pair.destination.client.limiter.ceiling)
         async with ahead(pages) as ready, lanes(self, room) as open_lanes:
@@ -67,6 +67,14 @@ class Round:
 
     async def _translated(self, values: Sequence[Any]) -> list[Translated]:
         return list(zip(await self.kind.drafts(values, final=self.final), values, strict=True))
+
+    async def _sized(self, pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
+        """Pass pages on; when all are listed, tell how many objects there are, though most are not moved yet."""
+        objects = self.told.listed[self.kind.name]
+        async for page in pages:
+            objects += len(page)
+            yield page
+        await self.told.sized(objects)
 
     async def _select(self, pairs: Sequence[Translated]) -> list[Job]:
         """Return what is missing or changed; what is there already is only counted."""
