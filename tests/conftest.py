@@ -19,6 +19,7 @@ os.environ |= {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+from tests.support.old_mlflow import VARIABLE, OldTenants, interpreter  # noqa: E402
 from tests.support.postgres import PostgresCluster, PostgresUnavailable  # noqa: E402
 from tests.support.servers import MlflowServer, Servers  # noqa: E402
 from tests.support.tenant import Tenant, build_old_tenant, build_small_tenant, build_tenant  # noqa: E402
@@ -96,12 +97,28 @@ def postgres(servers: Servers) -> PostgresCluster:
 
 
 @pytest.fixture(scope="session")
-def old_python() -> str:
-    """An interpreter with MLflow 2.22, named by ``BULKEXIM_TEST_MLFLOW_2``; the test is skipped without it."""
-    python = os.environ.get("BULKEXIM_TEST_MLFLOW_2")
-    if not python:
-        pytest.skip("BULKEXIM_TEST_MLFLOW_2 names no interpreter with MLflow 2.22")
-    return python
+def mlflow_python() -> Callable[[str], str]:
+    """Gives the interpreter with an MLflow such as "2.9"; the test is skipped where the variable names none."""
+
+    def find(version: str) -> str:
+        python = interpreter(version)
+        if python is None:
+            pytest.skip(f"{VARIABLE} names no interpreter with MLflow {version}")
+        return python
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def old_python(mlflow_python: Callable[[str], str]) -> str:
+    """An interpreter with MLflow 2.22."""
+    return mlflow_python("2.22")
+
+
+@pytest.fixture(scope="session")
+def old_tenants(servers: Servers) -> OldTenants:
+    """Tenants at servers of old versions, built by their own clients; read them, never write to them."""
+    return OldTenants(servers)
 
 
 @pytest.fixture(scope="session")

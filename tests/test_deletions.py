@@ -9,11 +9,12 @@ from typing import Any
 from mlflow import MlflowClient
 
 from tests.support.faults.teller import Request, telling
-from tests.support.migrating import migrated
+from tests.support.migrating import changes, migrated, moved
 from tests.support.oracle import read
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant import Tenant
 from tests.support.tenant.builder import Builder
+from tests.support.verifying import told, verified
 
 
 def test_nothing_else_is_deleted_in_one_migration_or_many(
@@ -60,6 +61,37 @@ def test_nothing_else_is_deleted_in_one_migration_or_many(
         )
         assert deleted() == []
         assert _unrelated_state(build.client) == before
+
+
+def test_the_runs_of_a_deleted_default_arrive_deleted_and_the_default_of_the_destination_stays(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers.start() as source, servers.start() as destination, Builder(source.url, tmp_path) as build:
+        build.experiment("plain", "given up")
+        build.experiments["default"] = "0"
+        for label, experiment, status in (("old", "default", "FINISHED"), ("never ended", "plain", "RUNNING")):
+            build.run(label, experiment, status=status)
+        mine = MlflowClient(destination.url).create_run("0", run_name="mine").info.run_id
+        for experiment in build.experiments.values():
+            build.client.delete_experiment(experiment)
+        report = migrated(source, destination, tmp_path / "work", include_deleted=True)
+        assert (report.failures, report.exit_code) == ((), 0)
+        told_of = {remark.what: remark.example for remark in report.remarks}
+        assert "stays as it is; its runs arrive deleted" in told_of["Default is deleted at the source"]
+        after = read(destination.url)
+        assert after.experiments["0"].lifecycle_stage == "active"
+        assert {run.info.run_name: run.info.lifecycle_stage for run in after.runs.values()} == {
+            "old": "deleted",
+            "never ended": "deleted",
+            "mine": "active",
+        }
+        assert told(verified(source, destination, include_deleted=True)) == []
+
+        # Nothing is written again: to a deleted run that never ended, nothing can be added.
+        again = migrated(source, destination, tmp_path / "work", include_deleted=True)
+        assert (moved(again), again.changed, again.exit_code) == (0, (), 0)
+        assert changes(after, read(destination.url)) == []
+        assert mine in after.runs
 
 
 def _deletes(request: Request) -> bool:

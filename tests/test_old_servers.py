@@ -57,6 +57,6 @@ def test_logged_models_are_refused_before_anything_is_written_to_an_old_server(
     assert [experiment.name for experiment in client.search_experiments()] == ["Default"]
     assert client.search_registered_models() == []
 
-    report = migrated(small_tenant.url, destination, tmp_path, without=("logged_model",))
-    print(report)
+    # The files of a version that is a logged model's stay behind with it.
+    report = migrated(small_tenant.url, destination, tmp_path, without=("logged_model",), accept=("version-source",))
     assert (report.failures, report.exit_code) == ((), 0)

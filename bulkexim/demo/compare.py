@@ -33,7 +33,7 @@ async def compare(source: Server, destination: Server) -> list[Line]:
 
 async def _facts(server: Server) -> dict[str, str]:
     found: list[Experiment] = []
-    async for page in experiments(server, "ACTIVE_ONLY"):
+    async for page in experiments(server, deleted=False):
         found += page
     runs: dict[str, Run] = {}
     async for some in search_runs(server, [one.experiment_id for one in found], "ACTIVE_ONLY", ""):

@@ -24,6 +24,12 @@ VERSION_SHOWN = 40
 BULK_RUNS, OLD_BULK_RUNS = 100, 20
 
 
+#: How a server keeps what it knows, in the words of ``server-info``.
+DATABASE, FILES = "SqlStore", "FileStore"
+_NO_RUN = "0" * 32
+_NO_HISTORY = {"run_id": _NO_RUN, "metric_key": "none"}
+
+
 class Nothing(msgspec.Struct, frozen=True):
     """A reply of which nothing is needed."""
 
@@ -49,15 +55,14 @@ class Capabilities:
     text: str
     guessed: bool = False
     file_store: bool = False
+    #: It has a registry of models: MLflow 1 on a file store has none.
+    registry: bool = True
     workspaces: bool = False
+    #: Experiments, runs and models are known to be in a database.
+    database: bool = False
     #: It signs addresses of its storage, to write there in parts and to read there.
     signs_uploads: bool = False
     signs_downloads: bool = False
-
-    @property
-    def described(self) -> str:
-        """What is known of the version, as a sentence can say it."""
-        return f"MLflow {self.text}{', as its routes tell, for it does not say' if self.guessed else ''}"
 
     @property
     def logged_models(self) -> bool:
@@ -71,13 +76,17 @@ class Capabilities:
 
     @property
     def paged_history(self) -> bool:
-        """Whether a metric history comes in pages."""
-        return self.version >= (3, 1) and not self.file_store
+        """Whether to ask for a metric history in pages.
+
+        MLflow before 3.1 gives it whole whatever it is asked. From 3.1 to 3.13 nothing comes without a size. A file
+        store reads the whole history anew for each page, so it is asked for none as soon as it understands that.
+        """
+        return not (self.file_store and self.version >= (3, 14))
 
     @property
     def bulk_runs(self) -> int:
-        """Of how many runs one call brings the histories (of a file store, one call for each costs no more)."""
-        if self.file_store or self.version < (2, 2):
+        """Of how many runs one call brings the histories."""
+        if self.version < (2, 2):
             return 1
         return BULK_RUNS if self.version >= (2, 11) else OLD_BULK_RUNS
 
@@ -120,14 +129,15 @@ class _Sign(NamedTuple):
     route: str
 
 
-#: Newest first. A GET changes nothing: most of these routes take only POST, so it is declined (405) where they exist.
+#: Newest first. A GET changes nothing: most of these routes take only POST, so it is declined (405) where they exist;
+#: the others miss their parameters.
 _SIGNS = (
     _Sign((3, 7), "3.7 to 3.9", "api/3.0/mlflow/datasets/none/add-experiments"),
     _Sign((3, 4), "3.4 to 3.6", "api/3.0/mlflow/scorers/register"),
     _Sign((3, 2), "3.2 or 3.3", "api/2.0/mlflow/experiments/delete-experiment-tag"),
     _Sign((3, 0), "3.0 or 3.1", "api/2.0/mlflow/runs/outputs"),
-    _Sign((2, 14), "2.14 to 2.22", "api/2.0/mlflow/traces/delete-traces"),
-    _Sign((2, 3), "2.3 to 2.13", "api/2.0/mlflow/registered-models/alias"),
+    _Sign((2, 11), "2.11 to 2.22", "api/2.0/mlflow/metrics/get-history-bulk-interval"),
+    _Sign((2, 3), "2.3 to 2.10", "api/2.0/mlflow/registered-models/alias"),
 )
 _OLDEST = _Sign((1, 28), "2.2 or older", "")
 _NEWEST = _Sign((3, 15), "3.15 or newer", "")
@@ -142,13 +152,15 @@ async def detected(client: Client) -> Capabilities:
     """
     text = await _told_version(client)
     info = await _info(client)
-    known = info or ServerInfo()
     sign = await _sign(client, info) if text is None else None
+    known = info or ServerInfo(store_type=await _store_type(client))
     return Capabilities(
         version=sign.version if sign else _parsed(text or ""),
         text=sign.text if sign else (text or "")[:VERSION_SHOWN],
         guessed=sign is not None,
-        file_store=known.store_type == "FileStore",
+        file_store=known.store_type == FILES,
+        database=known.store_type == DATABASE,
+        registry=info is not None or await _has_registry(client),
         workspaces=known.workspaces_enabled,
         signs_uploads=known.multipart_uploads_enabled,
         signs_downloads=bool(known.multipart_downloads_enabled),
@@ -197,6 +209,28 @@ async def _has(client: Client, route: str) -> bool:
     except CallError as error:
         if not error.definite:
             raise
+    return True
+
+
+async def _store_type(client: Client) -> str | None:
+    """Find out how an older server keeps its runs: a database finds no history of a run that does not exist."""
+    try:
+        await client.call("GET", "api/2.0/mlflow/metrics/get-history", Nothing, params=_NO_HISTORY)
+    except CallError as error:
+        if not error.definite:
+            raise
+        # Where logins have rights, the run may be looked for before the history, in other words.
+        return FILES if f"Run '{_NO_RUN}' not found" in error.problem else None
+    return DATABASE
+
+
+async def _has_registry(client: Client) -> bool:
+    try:
+        await client.call("GET", "api/2.0/mlflow/registered-models/search", Nothing, params={"max_results": 1})
+    except CallError as error:
+        if not error.definite:
+            raise
+        return "registry functionality is unavailable" not in error.problem
     return True
 
 

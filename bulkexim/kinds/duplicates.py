@@ -84,7 +84,7 @@ async def _experiments(pair: Pair, known: Sequence[Experiment]) -> tuple[list[_T
     ours = {one.experiment_id: one for one in known}
     certain: list[_Twins] = []
     unclear: list[_Twins] = []
-    async for page in experiments(pair.destination, "ALL", _MARKED):
+    async for page in experiments(pair.destination, _MARKED):
         for there in page:
             made = experiment.made_from(there)
             twin = ours.get(made.src_id)

@@ -11,7 +11,7 @@ import msgspec
 from bulkexim.ends.server import Server
 from bulkexim.errors import ObjectError
 from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
-from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
+from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.case import Case
 from bulkexim.kinds.columns import (
     EXPERIMENT_NAME,
@@ -52,6 +52,13 @@ CREATION_TAG = "bulkexim.source.creation_time"
 CREATED_TAG = "bulkexim.created"
 
 
+#: The experiment that every server has, and joins with that of every other.
+DEFAULT = "Default"
+DEFAULT_DELETED = Remark(
+    f"{DEFAULT} is deleted at the source", f"the {DEFAULT} of the destination stays as it is; its runs arrive deleted"
+)
+
+
 class Experiment(msgspec.Struct, frozen=True):
     """``experiments/search``; times are in milliseconds since the epoch."""
 
@@ -82,11 +89,26 @@ class _New(msgspec.Struct, frozen=True):
     experiment_id: DestinationId
 
 
-async def experiments(server: Server, view: str, query: str = "") -> AsyncIterator[Sequence[Experiment]]:
-    """Yield the experiments of a server, oldest id first; ``view`` is ACTIVE_ONLY or ALL."""
-    body = {"max_results": PAGE, "view_type": view, "order_by": ["experiment_id ASC"], "filter": query}
-    async for page in server.search("experiments/search", body, _Page, lambda page: page.next_page_token):
-        yield page.experiments
+async def experiments(server: Server, query: str = "", *, deleted: bool = True) -> AsyncIterator[Sequence[Experiment]]:
+    """Yield the experiments of a server, oldest id first; with ``deleted``, those in the bin as well.
+
+    A file store keeps deleted experiments in a folder of their own; one that MLflow 1 put there still says that it is
+    active. So where the store may be one of files, the listing tells what is deleted, not the experiment.
+    """
+    if not deleted:
+        views = ["ACTIVE_ONLY"]
+    elif server.capabilities.database:
+        views = ["ALL"]
+    else:
+        views = ["ACTIVE_ONLY", "DELETED_ONLY"]
+    for view in views:
+        body = {"max_results": PAGE, "view_type": view, "order_by": ["experiment_id ASC"], "filter": query}
+        async for page in server.search("experiments/search", body, _Page, lambda page: page.next_page_token):
+            yield [_put_into_bin(found) for found in page.experiments] if view == "DELETED_ONLY" else page.experiments
+
+
+def _put_into_bin(found: Experiment) -> Experiment:
+    return msgspec.structs.replace(found, lifecycle_stage="deleted")
 
 
 async def experiment(server: Server, experiment_id: str) -> Experiment:
@@ -131,6 +153,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         tags = users_tags(value.tags)
         texts = self._texts(value)
         name = renamed(self._pair.settings.experiment_renames, value.name)
+        joined = value.deleted and name == DEFAULT
         return Draft(
             id=value.experiment_id,
             name=name,
@@ -138,7 +161,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             digest=content_digest(name, tags, value.lifecycle_stage),
             earlier=partial(earlier_digest, name, tags, value.lifecycle_stage),
             src_location=value.artifact_location,
-            remarks=tuple(told(texts)),
+            remarks=(*told(texts), *((DEFAULT_DELETED,) if joined else ())),
             written=key_list(tag.key for tag in (*tags, *copies(texts, self._longest))),
         )
 
@@ -233,7 +256,9 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         if not draft.value.deleted or row.dst_id is None:
             return
         existing = await experiment(self._pair.destination, row.dst_id)
-        if tag_value(existing.tags, CREATED_TAG) != marker(self._pair.source.identity, self.name, draft.id):
+        if not created_for(self._pair, existing, draft.id):
+            if draft.name == DEFAULT:
+                return
             raise ObjectError(
                 "not ours to delete",
                 f"Experiment {draft.name!r} is deleted at the source, but the destination had one of that name before.",
@@ -244,7 +269,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         query = f"tags.`{MARKER_TAG}` LIKE '%'"
-        async for page in experiments(self._pair.destination, "ALL", query):
+        async for page in experiments(self._pair.destination, query):
             yield [
                 Recovered(SourceId(src_id), found.name, DestinationId(found.experiment_id), found.artifact_location, "")
                 for found in page
@@ -255,8 +280,13 @@ class ExperimentKind(Kind[Experiment, Experiment]):
     async def estimate(self, drafts: Sequence[Draft[Experiment]]) -> Estimate:
         deletions = sum(draft.value.deleted for draft in drafts)
         # Every destination has this one already: it is asked for, and each tag is set by a call of its own.
-        adopted = sum(len(self._tags(draft, "")) for draft in drafts if draft.name == "Default")
+        adopted = sum(len(self._tags(draft, "")) for draft in drafts if draft.name == DEFAULT)
         return Estimate(0, 2 * len(drafts) + adopted + 2 * deletions)
+
+
+def created_for(pair: Pair, found: Experiment, src_id: SourceId) -> bool:
+    """Return whether an experiment of the destination was created for that of the source, and not joined."""
+    return tag_value(found.tags, CREATED_TAG) == marker(pair.source.identity, ExperimentKind.name, src_id)
 
 
 async def reopened(pair: Pair, rows: Sequence[Row]) -> None:

@@ -193,7 +193,7 @@ def _by_run(reply: _Bulk) -> dict[SourceId, list[Point]]:
 
 
 async def history(source: Server, run_id: SourceId, key: str) -> AsyncIterator[Sequence[Point]]:
-    """Yield the history of one key of one run in pages, or whole where the server has no pages."""
+    """Yield the history of one key of one run in pages, or whole where the server gives it so."""
     params: list[tuple[str, str | int]] = [("run_id", run_id), ("metric_key", key)]
     if source.capabilities.paged_history:
         params.append(("max_results", HISTORY_PAGE))

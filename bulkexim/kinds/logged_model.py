@@ -159,10 +159,13 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             digest=_digest(plan, artifacts=artifacts),
             earlier=partial(earlier_digest, info, model.data, model.deleted, plan.run, plan.tags, artifacts),
             src_location=info.artifact_uri,
-            growing=info.status not in (READY, FAILED),
+            growing=info.status not in (READY, FAILED) and not self._is_in_bin(model),
             remarks=tuple(remarks),
             written=key_list(tag.key for tag in (*tags, *kept_whole)),
         )
+
+    def _is_in_bin(self, model: LoggedModel) -> bool:
+        return model.deleted or model.info.experiment_id in self._deleted_experiments
 
     async def find(self, draft: Draft[ModelPlan], mark: str) -> Placed | None:
         if draft.value.experiment is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -47,12 +47,22 @@ async def resolve(pair: Pair) -> Scope:
     :raises UsageError: it names something that does not exist
     :raises FatalError: the destination cannot hold something that was selected
     """
-    known = [found async for page in experiments(pair.source, "ALL") for found in page]
+    known = [found async for page in experiments(pair.source) for found in page]
     selected, warnings = _experiments(pair.settings, known)
-    warnings += await _check_models(pair)
+    warnings = [*_guesses(pair), *warnings, *await _check_models(pair)]
     registry = pair.settings.moves_models
     logged = await _moves_logged_models(pair, known if registry else selected)
     return Scope(known, selected, registry, logged, warnings)
+
+
+def _guesses(pair: Pair) -> Iterator[str]:
+    """Yield a warning for each end whose version could only be guessed."""
+    for server in pair.servers:
+        if server.capabilities.guessed:
+            yield (
+                f"The {server.client.name} does not say which MLflow it is; by its routes it is "
+                f"{server.capabilities.text}, and it is used as the oldest of these."
+            )
 
 
 def _experiments(settings: Settings, known: Sequence[Experiment]) -> tuple[list[Experiment], list[str]]:

@@ -91,6 +91,8 @@ async def registered_models(
     server: Server, query: str = "", page: int = PAGE
 ) -> AsyncIterator[Sequence[RegisteredModel]]:
     """Yield registered models by name; prompts, which live in the same table, are left out by the server."""
+    if not server.capabilities.registry:
+        return
     params: list[tuple[str, str | int]] = [("max_results", page), ("order_by", "name ASC")]
     if query:
         params.append(("filter", query))

@@ -14,7 +14,7 @@ from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, MadeF
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
 from bulkexim.kinds.case import Case
 from bulkexim.kinds.columns import RUN_NAME, USER, Form, cut, lengths, missing, whole_or_cut
-from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
+from bulkexim.kinds.experiment import Experiment, ExperimentKind, created_for, experiment, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories
 from bulkexim.kinds.run_translation import DELETED, Known, translated, writes
@@ -86,6 +86,8 @@ class RunKind(Kind[Run, RunPlan]):
         self._folders = RunFolders(pair.source)
         self._longest = lengths(pair.destination.capabilities)
         self._case = Case(pair.destination)
+        #: Deleted experiments of the source, and whether that of the destination goes into the bin with all its runs.
+        self._go_along: dict[SourceId, bool] = {}
 
     async def pages(self) -> AsyncIterator[Sequence[Run]]:
         if self._only is not None:
@@ -153,6 +155,8 @@ class RunKind(Kind[Run, RunPlan]):
 
     async def drafts(self, values: Sequence[Run], *, final: bool) -> Sequence[Draft[RunPlan]]:
         ledger = self._pair.ledger
+        # MLflow 1 leaves the runs of a file store as they are when it deletes their experiment.
+        values = [run.put_into_bin() if run.info.experiment_id in self._deleted_experiments else run for run in values]
         experiments = await ledger.rows(ExperimentKind.name, {run.info.experiment_id for run in values})
         parents = await ledger.rows(self.name, {SourceId(parent) for run in values if (parent := run.tag(PARENT_TAG))})
         models = await ledger.rows(
@@ -314,8 +318,18 @@ class RunKind(Kind[Run, RunPlan]):
         if _changed(draft, row):
             body = {"run_id": row.dst_id, "key": DIGEST_TAG, "value": draft.digest}
             await destination.send("POST", "runs/set-tag", body)
-        if draft.value.run.deleted and not draft.value.in_deleted_experiment:
+        if draft.value.run.deleted and not await self._goes_along(draft.value):
             await destination.send("POST", "runs/delete", {"run_id": row.dst_id})
+
+    async def _goes_along(self, plan: RunPlan) -> bool:
+        """Return whether a run goes into the bin with its experiment: not with one that was joined, such as Default."""
+        src_id = plan.run.info.experiment_id
+        if not plan.in_deleted_experiment or plan.experiment is None:
+            return False
+        if src_id not in self._go_along:
+            found = await experiment(self._pair.destination, plan.experiment)
+            self._go_along[src_id] = created_for(self._pair, found, src_id)
+        return self._go_along[src_id]
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         async for page in self._tagged(MARKER_TAG, "ALL"):

@@ -97,7 +97,8 @@ def translated(run: Run, known: Known, longest: Lengths, *, final: bool, artifac
         earlier=partial(_earlier_digest, plan, artifacts=artifacts),
         src_location=info.artifact_uri,
         waits=waits,
-        growing=info.status not in ENDED,
+        # To a deleted run MLflow adds nothing.
+        growing=info.status not in ENDED and not run.deleted,
         remarks=tuple(remarks),
         written=key_list([tag.key for tag in carried] + [tag.key for tag in tags if texts and is_copy(tag)]),
     )

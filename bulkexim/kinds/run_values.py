@@ -84,6 +84,10 @@ class Run(msgspec.Struct, frozen=True):
         """Whether the run is in the bin."""
         return self.info.lifecycle_stage == "deleted"
 
+    def put_into_bin(self) -> Run:
+        """Return the run as one that is in the bin."""
+        return msgspec.structs.replace(self, info=msgspec.structs.replace(self.info, lifecycle_stage="deleted"))
+
     def tag(self, key: str) -> str:
         """Return the value of one tag, or nothing."""
         return next((tag.value for tag in self.data.tags if tag.key == key), "")

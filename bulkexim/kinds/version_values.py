@@ -58,6 +58,8 @@ async def model_versions(server: Server, query: str = "", page: int = PAGE) -> A
     MLflow before 2.2 gives all of them at once, the last changed first, whatever it was asked for; so each page is put
     in order here. A later server goes from page to page in the order of numbers, and that stays.
     """
+    if not server.capabilities.registry:
+        return
     params: list[tuple[str, str | int]] = [("max_results", page), ("order_by", "name ASC")]
     params += [("order_by", "version_number ASC")]
     if query:

@@ -109,10 +109,11 @@ class Servers:
         env: dict[str, str] | None = None,
         port: int | None = None,
         artifacts: str | None = None,
+        store: Path | None = None,
     ) -> MlflowServer:
         """Starts a server with an empty store and waits until it answers (with ``basic_auth``: to ``ADMIN`` only).
 
-        ``artifacts`` is a URI of storage in place of a folder.
+        ``artifacts`` is a URI of storage in place of a folder, ``store`` the folder of a file store.
         """
         if basic_auth:
             args = [*args, "--app-name", "basic-auth"]
@@ -125,10 +126,12 @@ class Servers:
             uri = f"sqlite:///{home / 'mlflow.db'}"
             if own:
                 shutil.copyfile(self._sqlite_template(), home / "mlflow.db")
-        if own and workers == 1 and not args and not env and not artifacts:
+        if own and workers == 1 and not store and not args and not env and not artifacts:
             return self._fork(home, uri, port or free_port())
-        command = [python, "-m", "mlflow", "server", "--workers", str(workers), "--backend-store-uri", uri, *args]
-        command += ["--artifacts-destination", artifacts or str(home / "artifacts")]
+        # By its script, for MLflow 1 cannot be run as a module; and it serves artifacts only when it is told.
+        command = [str(Path(python).with_name("mlflow")), "server", "--workers", str(workers), *args]
+        command += ["--backend-store-uri", str(store or uri)]
+        command += ["--serve-artifacts", "--artifacts-destination", artifacts or str(home / "artifacts")]
         return self._spawn(home, uri, port or free_port(), command, env or {})
 
     def copy(self, server: MlflowServer) -> MlflowServer:
@@ -244,6 +247,7 @@ class Servers:
 
 
 _ENVIRONMENT = {
+    "MLFLOW_ALLOW_FILE_STORE": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",

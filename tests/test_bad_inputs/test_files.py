@@ -223,6 +223,6 @@ def test_variables_of_ours_are_not_warned_of(surroundings: Surroundings) -> None
     ours = {
         "BULKEXIM_SRC_URI": "http://host",
         "BULKEXIM_DST_MLFLOW_TRACKING_TOKEN": SECRET,
-        "BULKEXIM_TEST_MLFLOW_2": "",
+        "BULKEXIM_TEST_MLFLOW": "",
     }
     assert "warning" not in run("status", environ=ours).stderr

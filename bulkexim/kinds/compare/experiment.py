@@ -15,6 +15,8 @@ from bulkexim.kinds.compare.selection import fits, new_name
 from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
 
 CREATED_TAG = f"{PREFIX}created"
+#: Every server has it, and joins it; at the destination it is never deleted.
+DEFAULT = "Default"
 
 
 @dataclass
@@ -28,9 +30,8 @@ class ExperimentComparison(Comparison[Experiment]):
 
     async def subjects(self) -> AsyncIterator[Sequence[Subject[Experiment]]]:
         renames = self.ends.settings.experiment_renames
-        yield [
-            Subject(SourceId(one.experiment_id), new_name(renames, one.name), one, one.deleted) for one in self.chosen
-        ]
+        named = [(new_name(renames, one.name), one) for one in self.chosen]
+        yield [Subject(SourceId(one.experiment_id), name, one, one.deleted and name != DEFAULT) for name, one in named]
 
     async def present(self) -> AsyncIterator[Sequence[Present]]:
         async for page in listings.experiments(self.ends.destination):
@@ -70,6 +71,7 @@ class ExperimentComparison(Comparison[Experiment]):
         if found is None:
             return None
         value: Experiment = paired.subject.value
+        lifecycle = "deleted" if paired.subject.deleted else "active"
         mark = self.mark(paired.subject.id)
         held, created = value_of(found.tags, MARKER_TAG), value_of(found.tags, CREATED_TAG)
         # Another source that joined the experiment since has put its marker, and what it keeps, in place of ours.
@@ -85,6 +87,6 @@ class ExperimentComparison(Comparison[Experiment]):
         wanted, there = tag_facts(expected, tags, others=created == mark and not shared)
         name = whole("name", found.name, tags)
         return Sides(
-            {"name": paired.subject.name, "lifecycle": value.lifecycle_stage, "tags": wanted, "marker": True},
+            {"name": paired.subject.name, "lifecycle": lifecycle, "tags": wanted, "marker": True},
             {"name": name, "lifecycle": found.lifecycle_stage, "tags": there, "marker": bool(held)},
         )

@@ -49,10 +49,18 @@ class _One(msgspec.Struct, frozen=True):
 
 
 async def experiments(server: Server) -> AsyncIterator[Sequence[Experiment]]:
-    """Yield every experiment, deleted or not."""
-    body = {"view_type": "ALL", "order_by": ["experiment_id ASC"]}
-    async for page in _searched(server, "experiments/search", body, PAGE):
-        yield page.experiments
+    """Yield every experiment, deleted or not.
+
+    Which are deleted is asked for where a file store may be behind the server: one that MLflow 1 wrote does not say it
+    of an experiment, but it knows.
+    """
+    for view in ["ALL"] if server.capabilities.database else ["ACTIVE_ONLY", "DELETED_ONLY"]:
+        body = {"view_type": view, "order_by": ["experiment_id ASC"]}
+        async for page in _searched(server, "experiments/search", body, PAGE):
+            yield [
+                msgspec.structs.replace(one, lifecycle_stage="deleted") if view == "DELETED_ONLY" else one
+                for one in page.experiments
+            ]
 
 
 async def runs(server: Server, homes: Sequence[str], view: str, query: str = "") -> AsyncIterator[Sequence[Run]]:
@@ -77,12 +85,16 @@ async def logged_models(
 
 async def registered_models(server: Server) -> AsyncIterator[Sequence[RegisteredModel]]:
     """Yield every registered model; prompts, which live in the same table, are left out by the server."""
+    if not server.capabilities.registry:
+        return
     async for page in _got(server, "registered-models/search", [("order_by", "name ASC")], PAGE):
         yield page.registered_models
 
 
 async def versions(server: Server, query: str = "") -> AsyncIterator[Sequence[Version]]:
     """Yield the versions of every registered model; what the source registers meanwhile does not shift their pages."""
+    if not server.capabilities.registry:
+        return
     given = [("order_by", "name ASC"), ("order_by", "version_number ASC"), *([("filter", query)] if query else [])]
     async for page in _got(server, "model-versions/search", given, PAGE):
         yield page.model_versions

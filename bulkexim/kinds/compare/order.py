@@ -25,7 +25,7 @@ def tracking(ends: Compared, files: Files, selection: Selection) -> list[AnyComp
     homes, linked = sorted(selection.homes), selection.logged_models
     return [
         ExperimentComparison(ends, files, selection.chosen),
-        RunComparison(ends, files, homes, linked=linked),
+        RunComparison(ends, files, homes, deleted=selection.deleted, linked=linked),
         *([LoggedModelComparison(ends, files, homes)] if linked else []),
     ]
 
@@ -38,7 +38,7 @@ def needed(
     linked = selection.logged_models
     return [
         ExperimentComparison(ends, files, owners),
-        RunComparison(ends, files, only=sorted(found.runs), linked=linked),
+        RunComparison(ends, files, only=sorted(found.runs), deleted=selection.deleted, linked=linked),
         *([LoggedModelComparison(ends, files, only=sorted(found.models))] if linked else []),
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,7 +40,8 @@ class Window:
 class RunComparison(Comparison[Run]):
     """The runs of the experiments ``homes``, or those with the ids ``only``.
 
-    ``linked`` says that logged models are moved too, and with them the links to them.
+    Those of the ``deleted`` experiments count as deleted, whatever they say themselves. ``linked`` says that logged
+    models are moved too, and with them the links to them.
     """
 
     name: ClassVar[str] = "run"
@@ -48,6 +49,7 @@ class RunComparison(Comparison[Run]):
 
     homes: Sequence[str] = ()
     only: Sequence[str] | None = None
+    deleted: Container[str] = ()
     linked: bool = False
 
     async def subjects(self) -> AsyncIterator[Sequence[Subject[Run]]]:
@@ -66,7 +68,10 @@ class RunComparison(Comparison[Run]):
     def _subjects(self, found: Iterable[Run]) -> list[Subject[Run]]:
         runs = list(found)
         self._note_models("source", runs)
-        return [Subject(SourceId(run.info.run_id), run.info.run_name, run, run.deleted) for run in runs]
+        return [Subject(SourceId(run.info.run_id), run.info.run_name, run, self._is_deleted(run)) for run in runs]
+
+    def _is_deleted(self, run: Run) -> bool:
+        return run.deleted or run.info.experiment_id in self.deleted
 
     def _note_models(self, side: str, runs: Iterable[Run]) -> None:
         self.ends.named[side].update(link.model_id for run in runs for link in run.outputs.model_outputs)
@@ -138,6 +143,7 @@ class RunComparison(Comparison[Run]):
         return Sides(
             {
                 **_facts(run),
+                "lifecycle": "deleted" if paired.subject.deleted else "active",
                 "user": run.info.user_id,
                 "dataset inputs": datasets(run),
                 **names[0],

@@ -67,6 +67,11 @@ class Selection:
         return home in self.homes and in_time and (self.settings.include_deleted or not deleted)
 
     @cached_property
+    def deleted(self) -> frozenset[str]:
+        """The ids of the deleted experiments."""
+        return frozenset(one.experiment_id for one in self.all if one.deleted)
+
+    @cached_property
     def homes(self) -> frozenset[str]:
         """The ids of the chosen experiments."""
         return frozenset(one.experiment_id for one in self.chosen)

@@ -1,0 +1,182 @@
+"""Servers of MLflow 1.30 to 2.14 and older file stores as sources: everything arrives, once, in the right order."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bulkexim.config import Endpoint
+from bulkexim.ends.server import connected
+from bulkexim.kinds.history import BULK
+from tests.conftest import StartServer
+from tests.support.faults.teller import Forward, Request, telling
+from tests.support.faults.wire import Reply
+from tests.support.migrating import changes, migrated, moved
+from tests.support.old_mlflow import Ancient, OldTenants, build
+from tests.support.oracle import compare, read
+from tests.support.verifying import told, verified
+
+FindPython = Callable[[str], str]
+
+#: Versions of which a server is tried, each where its interpreter is given.
+OLD = ("1.30", "2.0", "2.1", "2.9", "2.14")
+#: The oldest version that each can be by its routes.
+LOWEST = {
+    "1.30": (1, 28),
+    "2.0": (1, 28),
+    "2.1": (1, 28),
+    "2.9": (2, 3),
+    "2.14": (2, 11),
+    "2.22": (2, 11),
+    "3.1": (3, 0),
+    "3.4": (3, 4),
+}
+NO_ROUTE = Reply(404, [(b"content-type", b"text/html")], b"<html>Not Found</html>")
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_all_that_an_old_server_holds_arrives_once(
+    version: str, mlflow_python: FindPython, old_tenants: OldTenants, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source = old_tenants.of(mlflow_python(version))
+    destination = fresh_server()
+    report = migrated(source.url, destination, tmp_path, include_deleted=True)
+    assert (report.failures, report.exit_code) == ((), 0)
+    after = read(destination.url)
+    assert compare(source.url, after, include_deleted=True) == []
+    assert told(verified(source.url, destination, include_deleted=True)) == []
+    again = migrated(source.url, destination, tmp_path, include_deleted=True)
+    assert (moved(again), again.exit_code) == (0, 0)
+    assert changes(after, read(destination.url)) == []
+
+
+async def _without_version(request: Request, forward: Forward) -> Reply:
+    return NO_ROUTE if request.path == "/version" else await forward()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("version", LOWEST)
+async def test_the_routes_of_a_server_tell_its_version(
+    version: str, mlflow_python: FindPython, old_tenants: OldTenants, fresh_server: StartServer
+) -> None:
+    python = mlflow_python(version)
+    server = old_tenants.of(python).server if version in OLD else fresh_server(python=python)
+    assert server is not None
+    with telling(server.url, _without_version) as quiet:
+        async with connected(Endpoint(uri=quiet.url), "source") as source:
+            guess = source.capabilities
+    # Of the sign that it gives, and not above the truth: then all that is used is there.
+    assert guess.version == LOWEST[version] <= tuple(map(int, version.split(".")))
+    assert guess.guessed
+    assert guess.database
+    assert not guess.file_store
+
+
+@pytest.mark.anyio
+async def test_a_new_server_that_does_not_tell_its_version_is_taken_for_the_oldest_that_it_can_be(
+    fresh_server: StartServer,
+) -> None:
+    with telling(fresh_server().url, _without_version) as quiet:
+        async with connected(Endpoint(uri=quiet.url), "source") as source:
+            guess = source.capabilities
+    assert (guess.version, guess.text, guess.guessed) == ((3, 15), "3.15 or newer", True)
+
+
+def test_a_version_that_was_guessed_is_told(
+    mlflow_python: FindPython, old_tenants: OldTenants, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source, destination = old_tenants.of(mlflow_python("2.9")), fresh_server()
+    with telling(source.url, _without_version) as quiet:
+        report = migrated(quiet.url, destination, tmp_path, experiments=("empty",))
+    by_routes = "by its routes it is 2.3 to 2.10, and it is used as the oldest of these."
+    assert report.warnings == (f"The source does not say which MLflow it is; {by_routes}",)
+
+
+def test_histories_come_for_twenty_runs_at_once_before_mlflow_2_11(
+    mlflow_python: FindPython, old_tenants: OldTenants, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source, destination = old_tenants.of(mlflow_python("2.9")), fresh_server()
+    with telling(source.url) as server:
+        report = migrated(server.url, destination, tmp_path, experiments=("training",))
+    assert report.exit_code == 0
+    asked = Counter(request.path.rpartition("/")[2] for request in server.seen if "0" * 32 not in request.target)
+    # 30 active runs with three short metrics: two calls for each metric. One call for each of two more metrics of one
+    # run, and for each metric of the child, which comes by itself when its parent is there.
+    assert (asked[BULK.rpartition("/")[2]], asked["get-history"]) == (6, 2 + 3)
+
+
+def test_runs_are_found_where_a_list_of_ids_is_not_understood(
+    mlflow_python: FindPython, old_tenants: OldTenants, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    """As MLflow before 2.3 answers where its sqlparse is newer than 0.4.3."""
+
+    async def simple(request: Request, forward: Forward) -> Reply:
+        if request.path.endswith("runs/search") and b" IN (" in request.body:
+            text = b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid clause(s) in filter string: IN"}'
+            return Reply(400, [(b"content-type", b"application/json")], text)
+        return await forward()
+
+    source, destination = old_tenants.of(mlflow_python("2.9")), fresh_server()
+    with telling(source.url, simple) as server:
+        report = migrated(server.url, destination, tmp_path, models=("a few",))
+    assert (report.failures, report.exit_code) == ((), 0)
+    there = read(destination.url)
+    assert {run.data.params["label"] for run in there.runs.values()} == {"of default", "deleted", "metrics"}
+    assert sorted(there.versions) == [("a few", 1), ("a few", 2), ("a few", 3)]
+
+
+@pytest.fixture(scope="module")
+def store_of_mlflow_1(tmp_path_factory: pytest.TempPathFactory) -> Ancient:
+    """A file store as a client of MLflow 1 leaves it: what it deletes goes to another folder, and stays as it is."""
+    folder = tmp_path_factory.mktemp("mlflow1") / "mlruns"
+    made = build(sys.executable, folder.as_uri(), registry=False)
+    for described in (folder / ".trash").glob("**/meta.yaml"):
+        text = described.read_text(encoding="utf-8")
+        described.write_text(text.replace("lifecycle_stage: deleted", "lifecycle_stage: active"), encoding="utf-8")
+    return replace(made, url=str(folder))
+
+
+@pytest.mark.parametrize("include_deleted", [True, False])
+def test_what_mlflow_1_deleted_in_a_file_store_stays_deleted(
+    store_of_mlflow_1: Ancient, fresh_server: StartServer, tmp_path: Path, *, include_deleted: bool
+) -> None:
+    source, destination = fresh_server(store=Path(store_of_mlflow_1.url)), fresh_server()
+    report = migrated(source, destination, tmp_path, include_deleted=include_deleted)
+    assert (report.failures, report.exit_code) == ((), 0)
+    after = read(destination.url)
+    names = {one.name: one.lifecycle_stage for one in after.experiments.values()}
+    gone = {"given up": "deleted"} if include_deleted else {}
+    assert names == {"Default": "active", "training": "active", "empty": "active"} | gone
+    deleted = {run.data.params["label"] for run in after.runs.values() if run.info.lifecycle_stage == "deleted"}
+    assert deleted == ({"deleted", "given up", "never ended"} if include_deleted else set())
+    assert len(after.runs) == len(store_of_mlflow_1.runs) - (0 if include_deleted else 3)
+    assert told(verified(source, destination, include_deleted=include_deleted)) == []
+    again = migrated(source, destination, tmp_path, include_deleted=include_deleted)
+    assert (moved(again), again.exit_code) == (0, 0)
+    assert changes(after, read(destination.url)) == []
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_a_file_store_arrives_from_its_own_server(
+    version: str, mlflow_python: FindPython, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    """With no registry in MLflow 1, and with deleted experiments that say that they are active up to 2.1."""
+    python, folder = mlflow_python(version), tmp_path / "mlruns"
+    made = build(python, folder.as_uri(), registry=version != "1.30")
+    source, destination = fresh_server(python=python, store=folder), fresh_server()
+    report = migrated(source, destination, tmp_path / "work", include_deleted=True)
+    assert (report.failures, report.exit_code) == ((), 0)
+    after = read(destination.url)
+    assert len(after.runs) == len(made.runs)
+    deleted = {run.data.params["label"] for run in after.runs.values() if run.info.lifecycle_stage == "deleted"}
+    assert deleted == {"deleted", "given up", "never ended"}
+    assert len(after.versions) == (0 if version == "1.30" else 18)
+    assert told(verified(source, destination, include_deleted=True)) == []
+    again = migrated(source, destination, tmp_path / "work", include_deleted=True)
+    assert (moved(again), again.exit_code) == (0, 0)
+    assert changes(after, read(destination.url)) == []
