@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from bulkexim.artifacts.copier import AT_ONCE, WHOLE, Copied, Copier, Rewrite, addressable
+from bulkexim.artifacts.copier import AT_ONCE, Copied, Copier
+from bulkexim.artifacts.copying import WHOLE, Rewrite
 from bulkexim.artifacts.place import Entry
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import Server, connected
-from bulkexim.errors import BadReply, Lost, Refused
+from bulkexim.errors import CallError, Lost, Refused, ServerFault
 from bulkexim.http.retry import Patience
+from bulkexim.left_behind import Cause, LeftBehind
+from tests.support.copying import Brought, copied
 from tests.support.servers import MlflowServer, Servers
 
 pytestmark = pytest.mark.anyio
@@ -57,10 +61,10 @@ class Ends:
         paths = [path for path in self.arrived.rglob("*") if path.is_file() and not path.name.startswith(ASIDE)]
         return {path.relative_to(self.arrived).as_posix(): path.read_bytes() for path in paths}
 
-    async def copy(self, copier: Copier | None = None) -> Copied:
+    async def copy(self, copier: Copier | None = None) -> Brought:
         """Copy everything as it is."""
-        return await (copier or self.copier).copy(
-            Proxied(self.source, self.root), Proxied(self.destination, self.root), as_it_is
+        return await copied(
+            copier or self.copier, Proxied(self.source, self.root), Proxied(self.destination, self.root)
         )
 
 
@@ -69,20 +73,47 @@ class Tampered(Proxied):
     """A real root whose files are listed with another size, by so many bytes."""
 
     off: int = 0
+    only: str = ""
 
     async def entries(self, folder: str) -> list[Entry]:
         found = await Proxied.entries(self, folder)
-        return [entry if entry.is_dir else entry._replace(size=entry.size + self.off) for entry in found]
+        return [entry._replace(size=entry.size + self.off) if self._tampers(entry) else entry for entry in found]
+
+    def _tampers(self, entry: Entry) -> bool:
+        return not entry.is_dir and self.only in ("", entry.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Growing(Proxied):
+    """A real root one of whose files grows after each listing, so many times."""
+
+    path: Path
+    times: int
+    grown: list[str] = field(default_factory=list)
+
+    async def entries(self, folder: str) -> list[Entry]:
+        found = await Proxied.entries(self, folder)
+        if len(self.grown) < self.times:
+            self.grown.append(folder)
+            with self.path.open("ab") as file:
+                file.write(b" more")
+        return found
 
 
 class Watched:
     """A destination in memory that counts what is written at once, and how much of it."""
 
-    def __init__(self, *, chance: random.Random, refused: str = "") -> None:
+    def __init__(self, *, chance: random.Random, fails: Mapping[str, CallError] = MappingProxyType({})) -> None:
         self.now = self.most = 0
         self.written: dict[str, bytes] = {}
         self._chance = chance
-        self._refused = refused
+        self._fails = fails
+
+    def unnamed(self, path: str) -> str:
+        raise AssertionError(f"nobody reads {path} at the destination")
+
+    def declined(self, path: str, size: int) -> LeftBehind | None:
+        return None
 
     async def entries(self, folder: str) -> list[Entry]:
         raise AssertionError(f"nobody lists {folder} at the destination")
@@ -98,18 +129,13 @@ class Watched:
         try:
             for _ in range(self._chance.randrange(50)):
                 await checkpoint()
-            if path == self._refused:
-                raise Refused("No.", status=413)
+            if path in self._fails:
+                raise self._fails[path]
             assert isinstance(content, bytes)
             assert len(content) == size
             self.written[path] = content
         finally:
             self.now -= 1
-
-
-def as_it_is(path: str) -> Rewrite | None:
-    """Rewrite no file."""
-    return None
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +169,9 @@ NAMES = [
 async def test_every_file_arrives_byte_for_byte_under_its_name(ends: Ends) -> None:
     files = {name: name.encode() * number for number, name in enumerate(NAMES)}
     ends.store(files)
-    copied = await ends.copy()
+    brought = await ends.copy()
     assert ends.files() == files
-    assert (copied.files, copied.bytes, copied.unreachable) == (len(files), sum(map(len, files.values())), [])
+    assert brought.left == []
 
 
 @pytest.mark.parametrize("spooled", [False, True])
@@ -156,15 +182,14 @@ async def test_files_of_all_sizes_arrive(ends: Ends, tmp_path: Path, spooled: bo
     spool_dir = tmp_path / "spool"
     spool_dir.mkdir()
     copier = Copier(ends.source.client, ends.destination.client, spool_dir if spooled else None)
-    copied = await ends.copy(copier)
+    brought = await ends.copy(copier)
     assert ends.files() == files
-    assert copied.bytes == sum(sizes)
-    assert copied.written == {name: Stored.of(content) for name, content in files.items()}
+    assert brought.written == {name: Stored.of(content) for name, content in files.items()}
     assert list(spool_dir.iterdir()) == []
 
 
 async def test_nothing_to_copy_is_nothing_copied(ends: Ends) -> None:
-    assert await ends.copy() == Copied()
+    assert await ends.copy() == Brought(Copied())
 
 
 async def test_a_second_copy_replaces_what_is_there(ends: Ends) -> None:
@@ -178,43 +203,39 @@ async def test_a_second_copy_replaces_what_is_there(ends: Ends) -> None:
 @pytest.mark.parametrize("off", [-1, 1])
 @pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("spooled", [False, True])
-async def test_a_file_of_another_size_than_listed_is_an_error(
+async def test_a_file_of_another_size_than_its_listing_says_stays_behind(
     ends: Ends,
     tmp_path: Path,
     off: int,
     size: int,
     spooled: bool,
 ) -> None:
-    ends.store({"file": bytes(size)})
+    ends.store({"file": bytes(size), "other": b"as listed"})
     copier = Copier(ends.source.client, ends.destination.client, tmp_path if spooled else None)
-    with anyio.fail_after(30.0), pytest.raises(BadReply, match="that were listed"):
-        await copier.copy(Tampered(ends.source, ends.root, off=off), Proxied(ends.destination, ends.root), as_it_is)
+    place = Tampered(ends.source, ends.root, off=off, only="file")
+    with anyio.fail_after(30.0):
+        brought = await copied(copier, place, Proxied(ends.destination, ends.root))
+    (left,) = brought.left
+    assert left.cause is Cause.FILE_UNREADABLE
+    assert left.detail.startswith("file: ") and "that were listed" in left.detail
     assert copier.limit.borrowed_tokens == 0
-    assert size + off not in map(len, ends.files().values())
+    assert ends.files() == {"other": b"as listed"}
 
 
-async def test_names_that_the_server_cannot_address_are_reported_and_the_others_copied(ends: Ends) -> None:
-    ends.store({"fine": b"1", "hash#tag": b"2", "odd%41": b"3", "folder/%20": b"4"})
-    copied = await ends.copy()
-    assert sorted(copied.unreachable) == ["folder/%20", "hash#tag", "odd%41"]
-    assert ends.files() == {"fine": b"1"}
-    assert copied.files == 1
+async def test_a_file_that_grew_since_it_was_listed_is_copied_as_it_is_by_now(ends: Ends) -> None:
+    ends.store({"log.txt": b"one", "old.txt": b"as it was"})
+    place = Growing(ends.source, ends.root, ends.stored / "log.txt", times=2)
+    brought = await copied(ends.copier, place, Proxied(ends.destination, ends.root))
+    assert brought.left == []
+    assert ends.files() == {"log.txt": b"one more more", "old.txt": b"as it was"}
 
 
-@pytest.mark.parametrize(
-    ("path", "can"),
-    [
-        ("a/b c", True),
-        ("100%", True),
-        ("50% off", True),
-        ("%zz", True),
-        ("ä", True),
-        ("a%20b", False),
-        ("%2525", False),
-    ],
-)
-def test_a_name_is_addressable_unless_decoding_changes_it(path: str, can: bool) -> None:
-    assert addressable(path) is can
+async def test_a_file_that_never_stops_growing_stays_behind_and_the_others_arrive(ends: Ends) -> None:
+    ends.store({"log.txt": b"one", "old.txt": b"as it was"})
+    place = Growing(ends.source, ends.root, ends.stored / "log.txt", times=1000)
+    brought = await copied(ends.copier, place, Proxied(ends.destination, ends.root))
+    assert brought.paths_left == {"log.txt": "file-unreadable"}
+    assert ends.files() == {"old.txt": b"as it was"}
 
 
 async def test_only_the_files_that_are_rewritten_change(ends: Ends) -> None:
@@ -223,10 +244,10 @@ async def test_only_the_files_that_are_rewritten_change(ends: Ends) -> None:
     def rewrite(path: str) -> Rewrite | None:
         return (lambda content: content.replace(b"old", b"newer")) if path.endswith("/MLmodel") else None
 
-    copied = await ends.copier.copy(Proxied(ends.source, ends.root), Proxied(ends.destination, ends.root), rewrite)
+    places = Proxied(ends.source, ends.root), Proxied(ends.destination, ends.root)
+    brought = await copied(ends.copier, *places, rewrite)
     assert ends.files() == {"model/MLmodel": b"newer", "large/MLmodel": b"newer" + bytes(LARGE), "other": b"old"}
-    assert copied.bytes == len(b"newer") + len(b"newer") + LARGE + len(b"old")
-    assert copied.written == {name: Stored.of(content) for name, content in ends.files().items()}
+    assert brought.written == {name: Stored.of(content) for name, content in ends.files().items()}
 
 
 async def test_many_files_travel_at_once_but_not_all(ends: Ends) -> None:
@@ -234,10 +255,10 @@ async def test_many_files_travel_at_once_but_not_all(ends: Ends) -> None:
     ends.store(files)
     watched = Watched(chance=random.Random(7))
     copier = ends.copier
-    copied = await copier.copy(Proxied(ends.source, ends.root), watched, as_it_is)
+    brought = await copied(copier, Proxied(ends.source, ends.root), watched)
     assert watched.written == files
     assert 1 < watched.most <= AT_ONCE
-    assert (copied.files, copied.bytes) == (150, sum(range(150)))
+    assert brought.written.keys() == files.keys()
     assert copier.limit.borrowed_tokens == 0
 
 
@@ -247,16 +268,24 @@ async def test_several_objects_share_the_limit(ends: Ends) -> None:
     copier = Copier(ends.source.client, ends.destination.client, limit=anyio.CapacityLimiter(3))
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
-            tasks.start_soon(copier.copy, Proxied(ends.source, ends.root), watched, as_it_is)
+            tasks.start_soon(copied, copier, Proxied(ends.source, ends.root), watched)
     assert 1 < watched.most <= 3
 
 
-async def test_a_refused_file_fails_the_copy_and_leaves_no_place_taken(ends: Ends) -> None:
+async def test_a_file_that_is_refused_stays_behind_alone(ends: Ends) -> None:
     ends.store({f"{number}": b"x" for number in range(40)})
-    watched = Watched(chance=random.Random(9), refused="20")
+    watched = Watched(chance=random.Random(9), fails={"20": Refused("No, too large.", status=413)})
+    brought = await copied(ends.copier, Proxied(ends.source, ends.root), watched)
+    assert brought.left == [LeftBehind(Cause.FILE_REFUSED, "20: No, too large.")]
+    assert brought.written.keys() == watched.written.keys() == {f"{number}" for number in range(40)} - {"20"}
+
+
+async def test_a_destination_that_fails_fails_the_copy_and_leaves_no_place_taken(ends: Ends) -> None:
+    ends.store({f"{number}": b"x" for number in range(40)})
+    watched = Watched(chance=random.Random(9), fails={"20": ServerFault("The disk is full.", status=500)})
     copier = ends.copier
-    with pytest.raises(Refused):
-        await copier.copy(Proxied(ends.source, ends.root), watched, as_it_is)
+    with pytest.raises(ServerFault, match="The disk is full"):
+        await copied(copier, Proxied(ends.source, ends.root), watched)
     assert copier.limit.borrowed_tokens == 0
     assert watched.now == 0
 
@@ -274,5 +303,5 @@ async def test_a_source_that_is_gone_is_told_as_such(ends: Ends, size: int) -> N
 
     ends.store({"file": bytes(size)})
     with anyio.fail_after(30.0), pytest.raises(Lost, match="source GET: the reply broke off"):
-        await ends.copier.copy(Gone(ends.source, ends.root), Proxied(ends.destination, ends.root), as_it_is)
+        await copied(ends.copier, Gone(ends.source, ends.root), Proxied(ends.destination, ends.root))
     assert b"half" not in ends.files().values()

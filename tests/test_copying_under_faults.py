@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 import pytest
 
 from bulkexim.artifacts.checking import content
-from bulkexim.artifacts.copier import WHOLE, Copied, Copier
+from bulkexim.artifacts.copier import Copier
+from bulkexim.artifacts.copying import WHOLE
+from bulkexim.artifacts.owned import OfLoggedModel, OfRun
 from bulkexim.artifacts.place import Entry, Place
-from bulkexim.artifacts.places import OfLoggedModel, OfRun, place
+from bulkexim.artifacts.places import place
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.stored import Stored
 from bulkexim.config import Endpoint
@@ -22,11 +24,12 @@ from bulkexim.ends.server import Server, connected
 from bulkexim.errors import BadReply, ServerFault, TemporaryTrouble
 from bulkexim.http.retry import Patience
 from tests.conftest import StartServer
+from tests.support import copying
 from tests.support.campaigns.faults import MIXED
+from tests.support.copying import Brought
 from tests.support.faults import Asked, Fault, Faults, Mix, Rule, proxied
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant.builder import Builder
-from tests.test_copier import as_it_is
 
 pytestmark = pytest.mark.anyio
 
@@ -39,12 +42,14 @@ NONE = Patience(seconds=0.0, fault_tries=1)
 
 @dataclass(frozen=True, slots=True)
 class Known(Proxied):
-    """A root with one file, whose listing nobody has to ask for."""
+    """A root with one file, whose listing nobody has to ask for the first time."""
 
     size: int = 0
+    asked: list[str] = field(default_factory=list)
 
     async def entries(self, folder: str) -> list[Entry]:
-        return [Entry("file", is_dir=False, size=self.size)]
+        self.asked.append(folder)
+        return await Proxied.entries(self, folder) if self.asked[1:] else [Entry("file", is_dir=False, size=self.size)]
 
 
 class First:
@@ -97,10 +102,10 @@ async def behind(
         yield end
 
 
-async def copied(source: Server, destination: Server, places: tuple[Place, Place], spool_dir: Path | None) -> Copied:
+async def copied(source: Server, destination: Server, places: tuple[Place, Place], spool_dir: Path | None) -> Brought:
     """Copy every file as it is, within a time that no wait for the wrong server could keep."""
     with anyio.fail_after(60.0):
-        return await Copier(source.client, destination.client, spool_dir).copy(*places, as_it_is)
+        return await copying.copied(Copier(source.client, destination.client, spool_dir), *places)
 
 
 async def test_a_page_of_just_the_right_size_is_not_taken_for_a_file(
@@ -214,7 +219,24 @@ async def test_an_end_that_keeps_failing_on_a_large_file_is_asked_a_few_times_on
         with pytest.raises(ServerFault, match=f"^{failing} {method} "):
             await copied(source, other, (Known(source, root, size=LARGE), Proxied(other, root)), None)
         retries = {"source": source.client.traffic.retries, "destination": other.client.traffic.retries}
-    assert retries == {"source": 0, "destination": 0} | {failing: SHORT.fault_tries - 1}
+    # A source is also asked whether it can list the file: then it would be at fault with this one alone.
+    calls = 2 if failing == "source" else 1
+    assert retries == {"source": 0, "destination": 0} | {failing: calls * (SHORT.fault_tries - 1)}
+
+
+@pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
+async def test_a_file_that_its_server_lists_and_fails_on_stays_behind_alone(
+    both: tuple[MlflowServer, MlflowServer], root: str, size: int
+) -> None:
+    store(both[0], root, {"bad": bytes(size), "good": b"good"})
+
+    def rule(asked: Asked) -> Fault:
+        return Fault.ERROR_500 if asked.path.endswith("/bad") else Fault.PASS
+
+    async with behind(both[0], "source", rule, NONE) as source, behind(both[1], "destination") as destination:
+        brought = await copied(source, destination, (Proxied(source, root), Proxied(destination, root)), None)
+    assert brought.paths_left == {"bad": "file-unreadable"}
+    assert brought.written == {"good": Stored.of(b"good")}
 
 
 @pytest.mark.parametrize("spooled", [False, True])

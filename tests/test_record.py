@@ -66,9 +66,10 @@ async def test_the_files_of_a_later_copy_take_the_place_of_earlier_ones(tmp_path
     async with journal(tmp_path) as open_ledger:
         await open_ledger.planned("run", {RUN: "one"})
         await open_ledger.created("run", RUN, NEW, "")
-        await open_ledger.copied("run", RUN, [("a", 1, "first"), ("b", 2, "second")])
-        await open_ledger.copied("run", RUN, [("b", 3, "third")])
-        assert await open_ledger.copied_files("run", RUN, NEW) == [CopiedFile("b", 3, "third")]
+        await open_ledger.copied("run", RUN, [("a", 1, "aa"), ("b", 2, "bb")], anew=True)
+        await open_ledger.copied("run", RUN, [("b", 3, "cc")], anew=True)
+        await open_ledger.copied("run", RUN, [("c", 4, "dd")])
+        assert await open_ledger.copied_files("run", RUN, NEW) == [CopiedFile("b", 3, "cc"), CopiedFile("c", 4, "dd")]
         assert await open_ledger.copied_files("run", RUN, DestinationId("another")) == []
         await open_ledger.unsealed("run", RUN)
         assert await open_ledger.copied_files("run", RUN, NEW) == []
@@ -79,7 +80,7 @@ def test_every_file_that_was_copied_is_noted_as_it_stands_at_the_destination(
 ) -> None:
     stored = [path for path in destination.artifacts.rglob("*") if path.is_file()]
     files = {(len(content), sha256(content).hexdigest()) for content in (path.read_bytes() for path in stored)}
-    noted = ledger(tmp_path, "select kind, src_id, path, size, sha256 from files")
+    noted = ledger(tmp_path, "select kind, src_id, path, size, lower(hex(sha256)) from copied_files")
     assert {(size, digest) for *_, size, digest in noted} == files
     runs = {("run", run_id, NOTE) for label, run_id in small_tenant.runs.items() if label != "deleted"}
     models = {("logged_model", model_id, "MLmodel") for model_id in small_tenant.logged_models.values()}
@@ -149,7 +150,7 @@ def test_what_was_copied_again_is_what_counts(source: MlflowServer, destination:
 
 
 def _forget(work_dir: Path) -> None:
-    ledger(work_dir, "delete from files")
+    ledger(work_dir, "delete from copied_files")
 
 
 def _remove(work_dir: Path) -> None:
@@ -158,7 +159,7 @@ def _remove(work_dir: Path) -> None:
 
 
 def _make_older(work_dir: Path) -> None:
-    ledger(work_dir, "drop table files")
+    ledger(work_dir, "drop table copied_files")
 
 
 def _give_to_another_source(work_dir: Path) -> None:
@@ -175,7 +176,7 @@ def _lay_in_ruins(work_dir: Path) -> None:
 
 
 def _ruin_a_table(work_dir: Path) -> None:
-    ledger(work_dir, "alter table files rename column sha256 to something")
+    ledger(work_dir, "alter table copied_files rename column sha256 to something")
 
 
 USELESS: list[Step] = [
@@ -215,7 +216,7 @@ def test_without_a_record_of_this_pair_a_comparison_finds_the_same_and_says_less
 
 
 def test_a_record_that_lies_changes_no_verdict(source: MlflowServer, destination: MlflowServer, tmp_path: Path) -> None:
-    ledger(tmp_path, "update files set size = 7, sha256 = 'ab'")
+    ledger(tmp_path, "update copied_files set size = 7, sha256 = x'ab'")
     assert told(verified(source, destination, Level.FULL, work_dir=tmp_path)) == []
     assert told(verified(source, destination, Level.CONTENT, work_dir=tmp_path)) == []
 
@@ -227,6 +228,26 @@ def test_an_older_ledger_goes_on_and_notes_files_from_now_on(
     assert migrated(source, destination, tmp_path).exit_code == 0
     with closing(look(tmp_path)) as held:
         assert held.known("run")
-    assert ledger(tmp_path, "select * from files") == []
+    assert ledger(tmp_path, "select * from copied_files") == []
     assert migrated(source, destination, tmp_path, recheck=True).exit_code == 0
-    assert len(ledger(tmp_path, "select * from files")) == 4
+    assert len(ledger(tmp_path, "select * from copied_files")) == 4
+
+
+def test_a_ledger_that_noted_files_at_greater_length_is_read_and_taken_over(
+    source: MlflowServer, destination: MlflowServer, tmp_path: Path
+) -> None:
+    noted = ledger(tmp_path, "select kind, src_id, path, size, lower(hex(sha256)) from copied_files")
+    _make_older(tmp_path)
+    ledger(
+        tmp_path,
+        "create table files (kind text not null, src_id text not null, path text not null, size bigint not null,"
+        " sha256 text not null, primary key (kind, src_id, path))",
+    )
+    for values in noted:
+        ledger(tmp_path, f"insert into files values {values}")
+    note_of(destination, "parent").write_bytes(b"PARENT")
+    [line] = told(verified(source, destination, Level.FULL, work_dir=tmp_path))
+    assert line.endswith(CHANGED)
+    assert migrated(source, destination, tmp_path).exit_code == 0
+    assert ledger(tmp_path, "select kind, src_id, path, size, lower(hex(sha256)) from copied_files") == noted
+    assert ledger(tmp_path, "select name from sqlite_master where name = 'files'") == []

@@ -25,13 +25,13 @@ from bulkexim.config import Level
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import FatalError, ObjectError, TemporaryTrouble, UsageError
 from bulkexim.http.retry import Patience
+from tests.support.copying import copied
 from tests.support.faults import Asked, Fault, Faults, proxied
 from tests.support.migrating import foretold, migrated, planned
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
 from tests.support.oracle import compare
 from tests.support.servers import MlflowServer, Servers
 from tests.support.verifying import told, verified
-from tests.test_copier import as_it_is
 from tests.tiny_server import serving
 
 pytestmark = pytest.mark.anyio
@@ -166,9 +166,9 @@ async def test_a_completion_whose_reply_is_lost_has_the_file_sent_anew(
         origin = Proxied(source, "0/signed")
         await origin.write("large", stream(content), LARGE)
         place = serviced(end, "0/completed")
-        copied = await Copier(source.client, end.client).copy(origin, place, as_it_is)
+        brought = await copied(Copier(source.client, end.client), origin, place)
         assert lost
-        assert copied.written == {"large": Stored.of(content)}
+        assert brought.written == {"large": Stored.of(content)}
         assert await digested(end.client, place, "large") == Stored.of(content)
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bulkexim.artifacts.copier import walk
 from bulkexim.artifacts.place import Place
 from bulkexim.artifacts.stored import Passing, Stored
+from bulkexim.artifacts.walking import walk
 from bulkexim.http.client import Client
 
 
 async def listed(place: Place) -> dict[str, Stored]:
-    """Return every file below a root by its path, as the listing has it.
+    """Return every file below a root by its path, as the listing has it, and each folder that is not to be listed.
 
     :raises ObjectError: it cannot be listed
     """
-    return {entry.path: Stored(entry.size) async for entry in walk(place)}
+    return {f"{entry.path}{'/' * entry.is_dir}": Stored(entry.size) async for entry in walk(place)}
 
 
 async def content(client: Client, place: Place, path: str) -> bytes:
@@ -40,6 +40,6 @@ async def digested(client: Client, place: Place, path: str) -> Stored:
         async with place.read(path) as chunks:
             async for _ in passing.through(chunks):
                 pass
-        return passing.stored
+        return await passing.stored()
 
     return await client.insist(read, f"{client.name} reading {path}")

@@ -1,193 +1,139 @@
-"""Copies the files of one object: small ones whole, large ones as a stream, each checked by its size and digested."""
+"""Copies the files of one object, a bounded number at once; a file that cannot be copied stays behind alone."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
+from typing import NamedTuple
 
 import anyio
-from aiofiles import tempfile as spools
 
+from bulkexim.artifacts.copying import AtDestination, AtSource, Copying, Rewrite
+from bulkexim.artifacts.failing import Refusals, settled
 from bulkexim.artifacts.place import Entry, Place
-from bulkexim.artifacts.stored import Passing, Stored
-from bulkexim.errors import BadReply, CallError
+from bulkexim.artifacts.stored import Stored
+from bulkexim.artifacts.walking import walk
 from bulkexim.http.client import Client
+from bulkexim.left_behind import Cause, LeftBehind
 from bulkexim.tasks import together
 
-#: Up to this many bytes a file travels whole, so that a broken upload can be repeated without reading again.
-WHOLE = 4 * 1024 * 1024
-CHUNK = 1024 * 1024
-#: Files on their way at once; with `WHOLE` it bounds the memory.
+#: Files on their way at once; with `bulkexim.artifacts.copying.WHOLE` it bounds the memory.
 AT_ONCE = 16
+#: Files of which it is noted at once that they arrived.
+BATCH = 500
 
-Rewrite = Callable[[bytes], bytes]
+
+class CopiedFile(NamedTuple):
+    """A file by its path, as it was written."""
+
+    path: str
+    stored: Stored
 
 
-class OfTheOther(Exception):
-    """An error of one end, which the patience with the other end must not take for its own."""
-
-    def __init__(self, error: CallError) -> None:
-        super().__init__(str(error))
-        self.error = error
+#: Notes files that arrived.
+Keep = Callable[[Sequence[CopiedFile]], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Copied:
-    """What a copy brought: the files by their paths, as they were written, and the paths that MLflow cannot address."""
+    """What a copy brought, and what of it stays behind."""
 
-    written: dict[str, Stored] = field(default_factory=dict)
-    unreachable: list[str] = field(default_factory=list)
-
-    @property
-    def files(self) -> int:
-        """How many files were written."""
-        return len(self.written)
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes they have."""
-        return sum(stored.size for stored in self.written.values())
+    files: int = 0
+    bytes: int = 0
+    left: list[LeftBehind] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Copier:
-    """Copies between two servers, a bounded number of files at once over all objects.
-
-    A destination that cannot wait for a slow body (``spool_dir`` is given) gets large files from a spool on disk.
-    """
+    """Copies between two servers, a bounded number of files at once over all objects."""
 
     source: Client
     destination: Client
     spool_dir: Path | None = None
     limit: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(AT_ONCE))
 
-    async def copy(self, source: Place, destination: Place, rewrite: Callable[[str], Rewrite | None]) -> Copied:
+    async def copy(
+        self, source: Place, destination: Place, rewrite: Callable[[str], Rewrite | None], keep: Keep
+    ) -> Copied:
         """Copy every file below a root; ``rewrite`` says, by path, which files change on the way.
 
-        :raises ObjectError: a file could not be copied
+        ``keep`` gets the files that arrived, a batch at a time; nothing else remembers them.
+
+        :raises ObjectError: a server or the storage failed, so nobody knows whether a file could be copied
         """
-        copied = Copied()
-
-        async def one(entry: Entry, holder: object) -> None:
-            try:
-                copied.written[entry.path] = await self._copy_file(source, destination, entry, rewrite(entry.path))
-            finally:
-                self.limit.release_on_behalf_of(holder)
-
+        way = Copying(self.source, self.destination, self.spool_dir)
+        job = _Job(way, source, destination, rewrite, keep)
         async with together() as tasks:
             async for entry in walk(source):
-                if not addressable(entry.path):
-                    copied.unreachable.append(entry.path)
+                if (left := job.stays(entry)) is not None:
+                    job.copied.left.append(left)
                     continue
                 holder = object()
                 await self.limit.acquire_on_behalf_of(holder)
-                tasks.start_soon(one, entry, holder)
-        return copied
+                if entry.twin:
+                    # It goes before the folder of its name: a server might put it into that folder instead.
+                    await self._one(job, entry, holder)
+                else:
+                    tasks.start_soon(self._one, job, entry, holder)
+        await job.note()
+        return job.copied
 
-    async def _copy_file(self, source: Place, destination: Place, entry: Entry, rewrite: Rewrite | None) -> Stored:
-        if entry.size > WHOLE and rewrite is None:
-            move = self._streamed if self.spool_dir is None else self._through_spool
-            return await move(source, destination, entry)
-        what = f"copying {entry.path}"
-        content = await self.source.insist(lambda: _whole(source, entry), what)
-        if rewrite is not None:
-            content = rewrite(content)
-        await self.destination.insist(lambda: destination.write(entry.path, content, len(content)), what)
-        return Stored.of(content)
-
-    async def _streamed(self, source: Place, destination: Place, entry: Entry) -> Stored:
-        """Send a file on while it comes; each end is waited for, and named, when it is the one that fails."""
-        what = f"copying {entry.path}"
-
-        async def read_and_write() -> Stored:
-            passing, failures = Passing(), list[CallError]()
-            async with source.read(entry.path) as chunks:
-                content = _noting(failures, passing.through(_exactly(chunks, entry)))
-                try:
-                    await destination.write(entry.path, content, entry.size)
-                except CallError as error:
-                    # The transport reports a failure of the body that it sends as one of the connection.
-                    raise failures[0] if failures else OfTheOther(error) from error
-            return passing.stored
-
-        async def wait_for_source() -> Stored:
-            try:
-                return await self.source.insist(read_and_write, what)
-            except OfTheOther as wrapped:
-                raise wrapped.error from wrapped.error.__cause__
-            except CallError as error:
-                raise OfTheOther(error) from error
-
+    async def _one(self, job: _Job, entry: Entry, holder: object) -> None:
         try:
-            return await self.destination.insist(wait_for_source, what)
-        except OfTheOther as wrapped:
-            raise wrapped.error from wrapped.error.__cause__
-
-    async def _through_spool(self, source: Place, destination: Place, entry: Entry) -> Stored:
-        what = f"copying {entry.path}"
-        async with spools.TemporaryFile(dir=self.spool_dir) as spool:
-
-            async def fill() -> Stored:
-                await spool.seek(0)
-                passing = Passing()
-                async with source.read(entry.path) as chunks:
-                    async for chunk in passing.through(_exactly(chunks, entry)):
-                        await spool.write(chunk)
-                return passing.stored
-
-            async def content() -> AsyncIterator[bytes]:
-                await spool.seek(0)
-                while chunk := await spool.read(CHUNK):
-                    yield chunk
-
-            stored = await self.source.insist(fill, what)
-            await self.destination.insist(lambda: destination.write(entry.path, content(), entry.size), what)
-            return stored
+            await job.copy(entry)
+        finally:
+            self.limit.release_on_behalf_of(holder)
 
 
-async def walk(place: Place) -> AsyncIterator[Entry]:
-    """Yield every file below a root, folder by folder."""
-    folders = [""]
-    while folders:
-        for entry in await place.entries(folders.pop()):
-            if entry.is_dir:
-                folders.append(entry.path)
-            else:
-                yield entry
+@dataclass(slots=True)
+class _Job:
+    """The files of one object."""
+
+    way: Copying
+    source: Place
+    destination: Place
+    rewrite: Callable[[str], Rewrite | None]
+    keep: Keep
+    copied: Copied = field(default_factory=Copied)
+    refusals: Refusals = field(default_factory=Refusals)
+    #: Files that arrived and are not noted yet.
+    fresh: list[CopiedFile] = field(default_factory=list)
+
+    def stays(self, entry: Entry) -> LeftBehind | None:
+        """Return why a file stays behind, where that is known before it is read."""
+        return entry.left or self.refusals.known(entry) or self.destination.declined(entry.path, entry.size)
+
+    async def copy(self, entry: Entry) -> None:
+        """Copy a file, or say why it stays behind.
+
+        :raises ObjectError: it may well be copied another time
+        """
+        try:
+            stored = await settled(entry, self.source, self._copy)
+        except AtSource as failed:
+            if not _is_folder_marker(entry):
+                self.copied.left.append(LeftBehind(Cause.FILE_UNREADABLE, f"{entry.path}: {failed.error.problem}"))
+        except AtDestination as failed:
+            self.copied.left.append(self.refusals.of(entry, failed.error))
+        else:
+            self.copied.files += 1
+            self.copied.bytes += stored.size
+            self.fresh.append(CopiedFile(entry.path, stored))
+            if len(self.fresh) >= BATCH:
+                await self.note()
+
+    async def _copy(self, entry: Entry) -> Stored:
+        return await self.way.copy(self.source, self.destination, entry, self.rewrite(entry.path))
+
+    async def note(self) -> None:
+        """Hand over the files that arrived since the last time."""
+        fresh, self.fresh = self.fresh, []
+        if fresh:
+            await self.keep(fresh)
 
 
-def addressable(path: str) -> bool:
-    """Return whether MLflow's server can name this file: it decodes percent signs repeatedly, and refuses ``#``."""
-    return "#" not in path and unquote(path) == path
-
-
-async def _whole(source: Place, entry: Entry) -> bytes:
-    async with source.read(entry.path) as chunks:
-        return b"".join([chunk async for chunk in _exactly(chunks, entry)])
-
-
-async def _noting(failures: list[CallError], chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass chunks on, and note the failure that ends them."""
-    try:
-        async for chunk in chunks:
-            yield chunk
-    except CallError as error:
-        failures.append(error)
-        raise
-
-
-async def _exactly(chunks: AsyncIterator[bytes], entry: Entry) -> AsyncIterator[bytes]:
-    """Pass chunks on, and insist on the size that the listing gave.
-
-    :raises BadReply: the file is shorter or longer
-    """
-    received = 0
-    async for chunk in chunks:
-        received += len(chunk)
-        if received > entry.size:
-            break
-        yield chunk
-    if received != entry.size:
-        raise BadReply(f"{entry.path}: the source gave {received:,} bytes of the {entry.size:,} that were listed.")
+def _is_folder_marker(entry: Entry) -> bool:
+    """Return whether this may be what an older server makes of an object ``a/`` of a bucket: an empty file ``a/a``."""
+    above, _, name = entry.path.rpartition("/")
+    return entry.size == 0 and above.rpartition("/")[2] == name

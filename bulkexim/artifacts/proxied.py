@@ -9,9 +9,11 @@ from typing import Annotated
 
 import msgspec
 
-from bulkexim.artifacts.names import below
-from bulkexim.artifacts.place import Entry, Place
+from bulkexim.artifacts.names import UnsafeName, below
+from bulkexim.artifacts.place import Entry, listed
+from bulkexim.artifacts.served_names import name_problem, taken_for
 from bulkexim.ends.server import Server, quoted
+from bulkexim.left_behind import Cause, LeftBehind
 
 ROUTES = "/api/2.0/mlflow-artifacts/"
 SERVICE = f"{ROUTES}artifacts"
@@ -34,31 +36,51 @@ class Listing(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Proxied:
-    """A root that the server's artifact service owns; ``owner`` is the slower way to it."""
+    """A root that the server's artifact service owns."""
 
     server: Server
     root: str
-    owner: Place | None = None
+
+    def unnamed(self, path: str) -> str:
+        return name_problem(self.server, path, self.root) if path else ""
+
+    def sends(self, path: str) -> bool:
+        """Return whether the service can send a file of this name, which it also puts into a header of its reply."""
+        capabilities, name = self.server.capabilities, path.rpartition("/")[2]
+        if capabilities.names_any_file or name.isascii():
+            return True
+        return capabilities.names_latin_files and name.encode("latin-1", "ignore").decode("latin-1") == name
+
+    def declined(self, path: str, size: int) -> LeftBehind | None:
+        problem = self.unnamed(path)
+        return LeftBehind(Cause.FILE_NAME, f"{path}: {problem}") if problem else None
 
     async def entries(self, folder: str) -> list[Entry]:
         listing = await self.server.get(SERVICE, Listing, {"path": self.at(folder)})
-        return [Entry(below(folder, file.path), file.is_dir, file.file_size) for file in listing.files]
+        if not listing.files and _holds_itself(folder):
+            why = "it holds an object with an empty part in its name, or nothing"
+            return [Entry(folder, is_dir=True, size=0).without(Cause.FILE_NAME, why)]
+        return [listed(folder, file.path, is_dir=file.is_dir, size=file.file_size) for file in listing.files]
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        if self.owner is not None and not (self.server.capabilities.names_any_file or _is_latin(path)):
-            return self.owner.read(path)
         return self.server.download(f"{SERVICE[1:]}/{quoted(self.at(path))}")
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
         await self.server.client.upload("PUT", f"{SERVICE[1:]}/{quoted(self.at(path))}", content, size)
 
     def at(self, path: str) -> str:
-        """Return a path below the root as the service has it."""
+        """Return a path below the root as the service has it.
+
+        :raises UnsafeName: one of them leads elsewhere
+        """
+        if self.root and taken_for(self.root, self.server.capabilities) is None:
+            raise UnsafeName(self.root, "no server accepts in a request")
         if not path:
             return below("", self.root) if self.root else ""
         return below(self.root, path)
 
 
-def _is_latin(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return name.encode("latin-1", "ignore").decode("latin-1") == name
+def _holds_itself(folder: str) -> bool:
+    """Return whether this may be how a server lists an object ``a//b`` of a bucket: as a folder ``a`` in ``a``."""
+    above, _, name = folder.rpartition("/")
+    return bool(above) and above.rpartition("/")[2] == name

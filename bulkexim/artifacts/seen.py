@@ -5,6 +5,7 @@ The folder is that of the server's ``--artifacts-destination``, on this machine 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,17 +14,23 @@ from pathlib import Path
 from uuid import uuid4
 
 import aiofiles
+import anyio
 from aiofiles.threadpool.binary import AsyncBufferedReader
 from anyio import to_thread
 
 from bulkexim.artifacts.names import below
-from bulkexim.artifacts.place import Entry
-from bulkexim.errors import ObjectError, unwritable
+from bulkexim.artifacts.place import Entry, NotTaken, Unreadable, listed
+from bulkexim.errors import unwritable
 from bulkexim.http.retry import Traffic
+from bulkexim.left_behind import Cause, LeftBehind
 
 CHUNK = 1024 * 1024
 #: Below the folder: files that are being written. They get their names when they are whole.
 PARTS = ".bulkexim-parts"
+#: What a file system says of a name that it cannot hold, or that it holds as something else.
+_OF_THE_NAME = frozenset(
+    {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +41,22 @@ class Seen:
     root: str
     traffic: Traffic
 
+    def unnamed(self, path: str) -> str:
+        return ""  # A folder has any name.
+
+    def declined(self, path: str, size: int) -> LeftBehind | None:
+        return None
+
     async def entries(self, folder: str) -> list[Entry]:
         return await to_thread.run_sync(self._entries, folder)
 
     def _entries(self, folder: str) -> list[Entry]:
         path = self._at(folder)
-        if not path.is_dir():
-            return []
-        with _reading(path), os.scandir(path) as found:
-            return [_entry(folder, one) for one in found if one.name != PARTS]
+        with _reading(path):
+            if not path.is_dir():
+                return []
+            with os.scandir(path) as found:
+                return [_entry(folder, one) for one in found if one.name != PARTS]
 
     @asynccontextmanager
     async def read(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -66,17 +80,22 @@ class Seen:
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
         target, part = self._at(path), self.folder / PARTS / uuid4().hex
         with _writing(target):
-            part.parent.mkdir(parents=True, exist_ok=True)
+            await to_thread.run_sync(_make_room, part)
             try:
                 await _filled(part, content)
                 await to_thread.run_sync(_named, part, target)
             finally:
-                part.unlink(missing_ok=True)
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(_removed, part)
         self.traffic.sent += size
 
     def _at(self, path: str) -> Path:
         inside = "/".join(filter(None, (self.root, path)))
         return self.folder / below("", inside) if inside else self.folder
+
+
+def _make_room(part: Path) -> None:
+    part.parent.mkdir(parents=True, exist_ok=True)
 
 
 async def _filled(part: Path, content: bytes | AsyncIterator[bytes]) -> None:
@@ -93,13 +112,26 @@ def _named(part: Path, target: Path) -> None:
     part.replace(target)
 
 
+def _removed(part: Path) -> None:
+    part.unlink(missing_ok=True)
+
+
 def _entry(folder: str, found: os.DirEntry[str]) -> Entry:
     try:
-        found.name.encode()
-    except UnicodeEncodeError as error:
-        raise ObjectError("unsafe file name", f"{found.path!a} has a name that is no text.", "Rename it.") from error
-    is_dir = found.is_dir()
-    return Entry(below(folder, found.name), is_dir, 0 if is_dir else found.stat().st_size)
+        is_dir, problem = found.is_dir(), _oddity(found)
+        size = 0 if is_dir else found.stat().st_size
+    except OSError as error:
+        is_dir, size, problem = False, 0, f"it cannot be read ({error.strerror})"
+    entry = listed(folder, found.name, is_dir=is_dir, size=size)
+    return entry if entry.left or not problem else entry.without(Cause.FILE_UNREADABLE, problem)
+
+
+def _oddity(found: os.DirEntry[str]) -> str:
+    """Say what is wrong with something that must not be opened."""
+    if found.is_dir():
+        leads_up = found.is_symlink() and Path(found.path).parent.resolve().is_relative_to(Path(found.path).resolve())
+        return "it is a link to a folder above it" if leads_up else ""
+    return "" if found.is_file() or found.is_symlink() else "it is neither a file nor a folder"
 
 
 @contextmanager
@@ -107,13 +139,15 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ObjectError("file cannot be read", f"{path}: {error.strerror}.", "Check it and its rights.") from error
+        raise Unreadable(f"{path}: {error.strerror}.") from error
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say of a disk that takes no file what helps: the next file would fare no better."""
+    """Say of a disk that takes no file what helps: the next file would fare no better, unless it is for its name."""
     try:
         yield
     except OSError as error:
+        if error.errno in _OF_THE_NAME:
+            raise NotTaken(f"{path}: {error.strerror}.") from error
         raise unwritable(path, error, "Check the rights there, then run the same command again.") from error

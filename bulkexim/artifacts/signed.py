@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -21,6 +22,7 @@ from bulkexim.ends.server import Server, quoted
 from bulkexim.errors import BadReply, BulkeximError, Lost, ObjectError, Refused, Unsure
 from bulkexim.http.retry import Repeat
 from bulkexim.http.storage import Storage
+from bulkexim.left_behind import LeftBehind
 from bulkexim.tasks import together
 
 T = TypeVar("T")
@@ -60,6 +62,16 @@ class Signed:
     def _server(self) -> Server:
         return self.service.server
 
+    def unnamed(self, path: str) -> str:
+        return self.service.unnamed(path)
+
+    def declined(self, path: str, size: int) -> LeftBehind | None:
+        return self.service.declined(path, size)
+
+    def sends(self, path: str) -> bool:
+        """Return whether a file of this name can be sent: storage puts no name into its reply."""
+        return self._server.capabilities.signs_downloads or self.service.sends(path)
+
     async def entries(self, folder: str) -> list[Entry]:
         return await self.service.entries(folder)
 
@@ -71,7 +83,7 @@ class Signed:
             return
         signed = await self._server.get(f"{ROUTES}presigned/{quoted(self.service.at(path))}", _Address)
         async with AsyncExitStack() as stack:
-            with _explained(self.storage):
+            with _explained(self.storage, missing=True):
                 download = self.storage.client.download(self.storage.route(signed.url), headers=signed.headers)
                 chunks = await stack.enter_async_context(download)
             yield chunks
@@ -157,11 +169,16 @@ async def _cut(content: AsyncIterator[bytes], length: int) -> AsyncIterator[byte
 
 
 @contextmanager
-def _explained(storage: Storage) -> Iterator[None]:
-    """Say of storage that declines what that means: the address was signed, so it is not us that it does not know."""
+def _explained(storage: Storage, *, missing: bool = False) -> Iterator[None]:
+    """Say of storage that declines what that means: the address was signed, so it is not us that it does not know.
+
+    With ``missing``, something may just not be there, which is no matter of rights.
+    """
     try:
         yield
     except Refused as error:
+        if missing and error.status == HTTPStatus.NOT_FOUND:
+            raise
         remedy = "The server's own rights there do not do, or the file took longer than a signed address holds. Without"
         raise ObjectError(
             "storage declines", error.problem, f"{remedy} {storage.flag} it goes through the server."

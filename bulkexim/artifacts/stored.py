@@ -7,6 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from typing import NamedTuple
 
+from anyio import to_thread
+
+#: Bytes that are digested in less time than it takes to hand them to a thread.
+AT_ONCE = 128 * 1024
+
 
 class Stored(NamedTuple):
     """A file as it is stored; without a digest its bytes are not known."""
@@ -23,6 +28,11 @@ class Stored(NamedTuple):
         return f"{self.size:,} bytes" + (f", sha256 {self.sha256}" if self.sha256 else "")
 
 
+async def stored(content: bytes) -> Stored:
+    """Return what is known of a file whose bytes are at hand; a thread digests what would hold others up."""
+    return Stored.of(content) if len(content) <= AT_ONCE else await to_thread.run_sync(Stored.of, content)
+
+
 class Passing:
     """Counts and digests the bytes of a file as they pass; they are read once, by whoever wants them.
 
@@ -32,19 +42,26 @@ class Passing:
     def __init__(self) -> None:
         self._size = 0
         self._state = sha256()
+        self._digesting: Future[None] | None = None
 
     async def through(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield the chunks as they come."""
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            digesting: Future[None] | None = None
+        beside = ThreadPoolExecutor(max_workers=1)
+        try:
             async for chunk in chunks:
-                if digesting is not None:
-                    digesting.result()  # Ready by now: no network brings a chunk faster than it is digested.
-                digesting = beside.submit(self._state.update, chunk)
+                await self._digested()
+                self._digesting = beside.submit(self._state.update, chunk)
                 self._size += len(chunk)
                 yield chunk
+        finally:
+            beside.shutdown(wait=False)
 
-    @property
-    def stored(self) -> Stored:
-        """What has passed so far."""
+    async def stored(self) -> Stored:
+        """Return what has passed so far."""
+        await self._digested()
         return Stored(self._size, self._state.hexdigest())
+
+    async def _digested(self) -> None:
+        # Mostly it is: few networks bring a chunk faster than it is digested.
+        if self._digesting is not None and not self._digesting.done():
+            await to_thread.run_sync(self._digesting.result)

@@ -102,8 +102,13 @@ class Capabilities:
 
     @property
     def names_any_file(self) -> bool:
-        """Whether the artifact service can send a file of any name (before, the name went into a Latin-1 header)."""
+        """Whether the artifact service can send a file of any name (before, the name went into a header as it was)."""
         return self.version >= (3, 15)
+
+    @property
+    def names_latin_files(self) -> bool:
+        """Whether that header takes Latin-1 at least (gunicorn, the server before 3.3; then ASCII only)."""
+        return self.version < (3, 3)
 
     @property
     def attaches_files(self) -> bool:

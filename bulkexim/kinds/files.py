@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import anyio
 
 from bulkexim.artifacts import mlmodel
-from bulkexim.artifacts.copier import Copier, Rewrite, walk
+from bulkexim.artifacts.copier import CopiedFile, Copier
+from bulkexim.artifacts.copying import Rewrite
 from bulkexim.artifacts.place import Place
 from bulkexim.artifacts.places import place, proxied_root, serviced, toll
+from bulkexim.artifacts.walking import walk
 from bulkexim.ends.server import Server
 from bulkexim.ids import SourceId
-from bulkexim.kinds.base import Estimate, Filled, Remark
+from bulkexim.kinds.base import Estimate, Filled
 from bulkexim.kinds.run_values import Run
 from bulkexim.kinds.scope import Pair
 
@@ -67,16 +69,24 @@ async def copy_files(
     """Copy everything below a root, and note it; ``MLmodel`` files get the ids and root of the destination."""
     new_ids = {str(old): new for old, new in ids.items()}
     new_roots = {source.location: destination.location}
+    kind, src_id = source.owner
 
     def rewrite(path: str) -> Rewrite | None:
         if path.rpartition("/")[2] != mlmodel.NAME:
             return None
         return lambda content: mlmodel.rewritten(content, new_ids, new_roots)
 
-    copied = await copier.copy(source.at(pair.source), destination.at(pair.destination), rewrite)
-    kind, src_id = source.owner
-    await pair.ledger.copied(kind, SourceId(src_id), ((path, *stored) for path, stored in copied.written.items()))
-    return Filled(copied.bytes, tuple(Remark("artifact name with % or #", path) for path in copied.unreachable))
+    anew = True
+
+    async def keep(files: Sequence[CopiedFile]) -> None:
+        nonlocal anew
+        first, anew = anew, False
+        await pair.ledger.copied(kind, SourceId(src_id), ((path, *stored) for path, stored in files), anew=first)
+
+    copied = await copier.copy(source.at(pair.source), destination.at(pair.destination), rewrite, keep)
+    if anew:
+        await keep(())
+    return Filled(copied.bytes, left=tuple(copied.left))
 
 
 async def count_files(pair: Pair, root: Root) -> Estimate:
@@ -84,8 +94,9 @@ async def count_files(pair: Pair, root: Root) -> Estimate:
     sizes: list[int] = []
     folders = {""}
     async for entry in walk(root.at(pair.source)):
-        sizes.append(entry.size)
-        folders |= set(_folders(entry.path))
+        if entry.left is None:
+            sizes.append(entry.size)
+            folders |= set(_folders(entry.path))
     src, dst = (toll(server, root.location) for server in (pair.source, pair.destination))
     read = len(folders) * src.listing + len(sizes) * src.reading
     return Estimate(read, sum(map(dst.writing, sizes)), len(sizes), sum(sizes))

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bulkexim.errors import BulkeximError, FatalError, TemporaryTrouble, UsageError, unwritable
-from bulkexim.ledger.schema import FORMAT, STAMP, TABLES
+from bulkexim.ledger.schema import EARLIER_FILES, FORMAT, STAMP, TABLES, TAKE_OVER
 
 LEDGER_NAME = "ledger.db"
 PRIVATE = 0o077
@@ -98,6 +98,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.executescript(TABLES)
             connection.execute(*STAMP)
         (found,) = connection.execute("select value from setup where key = 'format'").fetchone()
+        if not read_only and found == FORMAT:
+            _take_over(connection)
     except (sqlite3.Error, TypeError) as error:
         raise trouble(path, error) from error
     finally:
@@ -105,6 +107,14 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if found != FORMAT:
         raise FatalError(f"{path} was written by another version of bulkexim.", "Go on with that version.")
     return connection
+
+
+def _take_over(connection: sqlite3.Connection) -> None:
+    """Put what an earlier bulkexim noted of files into the table of today."""
+    query = "select 1 from sqlite_master where type = 'table' and name = ?"
+    if connection.execute(query, (EARLIER_FILES,)).fetchone() is not None:
+        connection.create_function("from_hex", 1, bytes.fromhex, deterministic=True)
+        connection.executescript(TAKE_OVER)
 
 
 def trouble(path: Path, error: Exception) -> BulkeximError:

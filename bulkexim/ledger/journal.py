@@ -147,10 +147,16 @@ class Journal(Queries):
         forget = [(_FORGET_FILES, (kind, src_id)) for src_id in src_ids]
         await self._write([*forget, *(_updating(kind, src_id, {"state": State.CREATED}) for src_id in src_ids)])
 
-    async def copied(self, kind: str, src_id: SourceId, files: Iterable[tuple[str, int, str]]) -> None:
-        """Note the files of an object as they were written: (path, size in bytes, sha256), in place of earlier ones."""
-        keep = [(_KEEP_FILE, (kind, src_id, *file)) for file in files]
-        await self._write([(_FORGET_FILES, (kind, src_id)), *keep])
+    async def copied(
+        self, kind: str, src_id: SourceId, files: Iterable[tuple[str, int, str]], *, anew: bool = False
+    ) -> None:
+        """Note files of an object as they were written: (path, size in bytes, sha256).
+
+        With ``anew``, they are the first of a copy, in place of all that earlier ones brought.
+        """
+        forget = [(_FORGET_FILES, (kind, src_id))] if anew else []
+        keep = [(_KEEP_FILE, (kind, src_id, path, size, bytes.fromhex(digest))) for path, size, digest in files]
+        await self._write([*forget, *keep])
 
     async def forgotten(self, kind: str, *src_ids: SourceId) -> None:
         """Note that objects are not at the destination any more."""
@@ -299,8 +305,8 @@ _PROGRESS = (
     f"insert into progress values ({', '.join('?' * len(Progress._fields))}, ?) on conflict (kind) do update set "  # noqa: S608 - names are ours
     + ", ".join(f"{name} = excluded.{name}" for name in (*Progress._fields[1:], "updated_at"))
 )
-_FORGET_FILES = "delete from files where kind = ? and src_id = ?"
-_KEEP_FILE = "insert into files values (?, ?, ?, ?, ?)"
+_FORGET_FILES = "delete from copied_files where kind = ? and src_id = ?"
+_KEEP_FILE = "insert or replace into copied_files values (?, ?, ?, ?, ?)"
 _FORGET_NOTES = "delete from notes where kind = ? and src_id = ?"
 _FORGET_LEFT = "delete from left_behind where kind = ? and src_id = ?"
 _LEFT = "insert into left_behind values (?, ?, ?, ?) on conflict do nothing"

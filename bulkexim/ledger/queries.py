@@ -14,7 +14,7 @@ from anyio import to_thread
 from bulkexim.errors import UsageError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME, connect, trouble
-from bulkexim.ledger.schema import CLEAR, COLUMNS, Row, State
+from bulkexim.ledger.schema import CLEAR, COLUMNS, EARLIER_FILES, Row, State
 from bulkexim.left_behind import Cause, LeftBehind
 
 T = TypeVar("T")
@@ -302,18 +302,19 @@ class Queries:
 
     async def copied_files(self, kind: str, src_id: SourceId, dst_id: DestinationId) -> list[CopiedFile]:
         """Return the files that were last copied for an object, if it is still the same one at the destination."""
-        sql = (
-            "select path, size, sha256 from files join objects using (kind, src_id)"
-            " where kind = ? and src_id = ? and dst_id = ?"
-        )
+        return await to_thread.run_sync(self._copied_files, kind, src_id, dst_id, limiter=self._one_at_a_time)
 
-        def ask() -> list[CopiedFile]:
-            # A ledger of an earlier bulkexim gets the table when it is next written to.
-            if not self._has("files"):
-                return []
-            return [CopiedFile(*values) for values in self._ask(sql, (kind, src_id, dst_id))]
-
-        return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
+    def _copied_files(self, kind: str, src_id: SourceId, dst_id: DestinationId) -> list[CopiedFile]:
+        found = []
+        for table, digest in (("copied_files", "lower(hex(sha256))"), (EARLIER_FILES, "sha256")):
+            # A ledger that an earlier bulkexim wrote gets the table of today when it is next written to.
+            if self._has(table):
+                sql = (
+                    f"select path, size, {digest} from {table} join objects using (kind, src_id)"  # noqa: S608 - ours
+                    " where kind = ? and src_id = ? and dst_id = ?"
+                )
+                found += [CopiedFile(*values) for values in self._ask(sql, (kind, src_id, dst_id))]
+        return found
 
     def id_map(self) -> Iterator[tuple[str, str, str]]:
         """Yield (source id, destination id, kind) of everything that exists at the destination."""

@@ -50,7 +50,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 COLUMNS = Row.__struct_fields__
 
-#: Kept to what SQLite and PostgreSQL share.
 TABLES = """
 create table if not exists setup (key text primary key, value text not null);
 create table if not exists objects (
@@ -74,10 +73,10 @@ create table if not exists metric_links (
     model_id text not null, value double precision not null, dataset_name text not null, dataset_digest text not null,
     primary key (run_id, key, timestamp, step, model_id, value, dataset_name, dataset_digest)
 );
-create table if not exists files (
-    kind text not null, src_id text not null, path text not null, size bigint not null, sha256 text not null,
+create table if not exists copied_files (
+    kind text not null, src_id text not null, path text not null, size bigint not null, sha256 blob not null,
     primary key (kind, src_id, path)
-);
+) without rowid;
 create table if not exists progress (
     kind text primary key, found bigint not null, total bigint, begun bigint not null, already bigint not null,
     moved bigint not null, failed bigint not null, skipped bigint not null, bytes bigint not null,
@@ -89,3 +88,12 @@ create table if not exists phases (
 );
 """
 STAMP = ("insert into setup (key, value) values ('format', ?) on conflict do nothing", (FORMAT,))
+#: Where an earlier bulkexim noted what it copied; such a ledger gets the other table when it is next written to.
+EARLIER_FILES = "files"
+TAKE_OVER = """
+begin immediate;
+insert into copied_files select kind, src_id, path, size, from_hex(sha256) from files where true
+    on conflict do nothing;
+drop table files;
+commit;
+"""

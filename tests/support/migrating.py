@@ -55,6 +55,11 @@ def of(report: Report, kind: str) -> KindReport:
     return next((found for found in report.kinds if found.kind == kind), KindReport(kind=kind))
 
 
+def left_behind(report: Report) -> list[tuple[str, str]]:
+    """What stayed behind of objects that arrived, with its cause, in order."""
+    return sorted((str(one.cause), event.detail) for one in report.left_behind for event in one.first)
+
+
 def moved(report: Report) -> int:
     """How many objects of any kind were moved."""
     return sum(kind.moved for kind in report.kinds)

@@ -29,32 +29,39 @@ UNSAFE = [
     ("a/..", "leads out of its folder"),
     ("..\\a", "leads out of its folder"),
     ("a\\..\\..\\b", "leads out of its folder"),
-    ("%2e%2e", "leads out of its folder"),
-    ("%2e%2e/a", "leads out of its folder"),
-    ("%252e%252e%252fa", "leads out of its folder"),
-    ("..%2fa", "leads out of its folder"),
-    ("..%5ca", "leads out of its folder"),
-    ("a/%2E./b", "leads out of its folder"),
     ("/", "begins at the root of a disk"),
     ("/etc/passwd", "begins at the root of a disk"),
     ("//host/share", "begins at the root of a disk"),
-    ("%2fetc%2fpasswd", "begins at the root of a disk"),
-    ("\\", "begins at the root of a disk"),
-    ("\\\\host\\share", "begins at the root of a disk"),
-    ("C:", "begins at the root of a disk"),
-    ("C:\\a", "begins at the root of a disk"),
-    ("c:/a", "begins at the root of a disk"),
-    ("%43:/a", "begins at the root of a disk"),
     ("a\0b", "holds a NUL"),
-    ("a%00b", "holds a NUL"),
     ("\0", "holds a NUL"),
     ("a" * (LONGEST + 1), "is longer than 4,096 bytes"),
     ("\u2603" * (LONGEST // 2), "is longer than 4,096 bytes"),
     ("a/" * (DEEPEST + 1) + "b", "is more than 100 folders deep"),
 ]
 
+#: Names that a folder may well hold; a server would take them for something else.
+MISREAD = [
+    "%2e%2e",
+    "%2e%2e/a",
+    "%252e%252e%252fa",
+    "..%2fa",
+    "..%5ca",
+    "a/%2E./b",
+    "%2fetc%2fpasswd",
+    "%43:/a",
+    "a%20b",
+    "a#b",
+]
+
 #: Names that are unusual, and names.
 SAFE = [
+    *MISREAD,
+    "\\",
+    "\\\\host\\share",
+    "C:",
+    "C:\\a",
+    "c:/a",
+    "a%00b",
     "...",
     "..a",
     "a..",
@@ -148,7 +155,7 @@ ROOTS = [
 
 
 @pytest.mark.parametrize(("root", "route"), ROOTS)
-@pytest.mark.parametrize("name", [name for name, _ in UNSAFE if len(name) < 100])
+@pytest.mark.parametrize("name", [*(name for name, _ in UNSAFE if len(name) < 100), *MISREAD])
 def test_a_listing_that_leads_elsewhere_ends_with_its_object(
     liar: Liar, surroundings: Surroundings, root: str, route: str, name: str
 ) -> None:

@@ -1,0 +1,39 @@
+"""Goes through everything below a root, folder by folder; what nobody can ask for is told, and stops nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bulkexim.artifacts.place import Entry, Place, Unreadable
+from bulkexim.errors import Refused
+from bulkexim.left_behind import Cause
+
+
+async def walk(place: Place) -> AsyncIterator[Entry]:
+    """Yield every file below a root, and every folder that stays behind with all that it holds.
+
+    :raises CallError: a folder could not be listed, and may be listed later
+    """
+    folders = [Entry("", is_dir=True, size=0)]
+    while folders:
+        folder = folders.pop()
+        try:
+            found = await place.entries(folder.path)
+        except (Refused, Unreadable) as error:
+            yield folder.without(Cause.FILE_UNREADABLE, error.problem)
+            continue
+        inside = [_named(place, entry) for entry in found]
+        going_on = {entry.path: entry for entry in inside if entry.is_dir and entry.left is None}
+        for entry in inside:
+            if entry.path not in going_on:
+                yield entry
+            elif not entry.is_dir:
+                yield entry._replace(twin=True)
+        folders += going_on.values()
+
+
+def _named(place: Place, entry: Entry) -> Entry:
+    """Return an entry, without it where no request can name it."""
+    if entry.left is None and (problem := place.unnamed(entry.path)):
+        return entry.without(Cause.FILE_NAME, problem)
+    return entry
