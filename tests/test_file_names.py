@@ -27,7 +27,7 @@ from bulkexim.http.retry import Patience
 from bulkexim.left_behind import Cause
 from tests.conftest import StartServer
 from tests.support.copying import Brought, copied
-from tests.support.migrating import left_behind, migrated
+from tests.support.migrating import left_behind, migrated, of, planned
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
 from tests.support.servers import MlflowServer, Servers
 
@@ -348,3 +348,31 @@ def test_a_server_that_fails_on_a_name_too_long_for_a_file_system_refuses_it() -
     assert left.cause is Cause.FILE_REFUSED
     with pytest.raises(ServerFault):
         Refusals().of(Entry(f"folder/{'x' * 255}", is_dir=False, size=1), error)
+
+
+def test_what_was_not_given_the_first_time_comes_with_the_next_run(fresh_server: StartServer, tmp_path: Path) -> None:
+    source, destination = fresh_server(), fresh_server()
+    run_id = a_run(source, {"fine": b"1"})
+    late = source.artifacts / "0" / run_id / "artifacts" / "late"
+    late.symlink_to(tmp_path / "late")
+    seen = Endpoint(uri=source.url, artifacts_dir=str(source.artifacts))
+    for _ in range(2):
+        report = migrated(seen, destination, tmp_path / "work")
+        assert [cause for cause, _ in left_behind(report)] == [Cause.FILE_UNREADABLE]
+        assert report.exit_code == 3
+    assert of(report, "run").already == 1
+    (tmp_path / "late").write_bytes(b"2")
+    report = migrated(seen, destination, tmp_path / "work")
+    assert (of(report, "run").moved, left_behind(report), report.exit_code) == (1, [], 0)
+    assert files_of_the_run(destination) == ("FINISHED", {"fine": b"1", "late": b"2"})
+    assert of(migrated(seen, destination, tmp_path / "work"), "run").already == 1
+
+
+def test_a_dry_run_tells_what_no_end_can_name(fresh_server: StartServer, tmp_path: Path) -> None:
+    source, destination = fresh_server(), fresh_server()
+    a_run(source, NAMED | UNNAMED)
+    plan = planned(source, destination, tmp_path)
+    (names,) = plan.left_behind
+    assert (names.cause, {event.detail.partition(": ")[0] for event in names.first}) == (Cause.FILE_NAME, TOLD)
+    (runs,) = [kind for kind in plan.kinds if kind.kind == "run"]
+    assert (runs.files, runs.bytes) == (len(NAMED), sum(map(len, NAMED.values())))

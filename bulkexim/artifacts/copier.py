@@ -113,7 +113,7 @@ class _Job:
             stored = await settled(entry, self.source, self._copy)
         except AtSource as failed:
             if not _is_folder_marker(entry):
-                self.copied.left.append(LeftBehind(Cause.FILE_UNREADABLE, f"{entry.path}: {failed.error.problem}"))
+                self.copied.left.append(LeftBehind(Cause.FILE_UNREADABLE, f"{entry.path}: {failed.error}"))
         except AtDestination as failed:
             self.copied.left.append(self.refusals.of(entry, failed.error))
         else:

@@ -85,7 +85,7 @@ class Refusals:
             return _beside(entry, twin)
         # A server that fails on a name that its file system cannot hold will always do so.
         if isinstance(error, Refused | NotTaken) or (_is_fault(error) and (entry.twin or _is_long(entry.path))):
-            return LeftBehind(Cause.FILE_REFUSED, f"{entry.path}: {error.problem}")
+            return LeftBehind(Cause.FILE_REFUSED, f"{entry.path}: {error}")
         raise error
 
 

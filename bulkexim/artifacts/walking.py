@@ -20,7 +20,7 @@ async def walk(place: Place) -> AsyncIterator[Entry]:
         try:
             found = await place.entries(folder.path)
         except (Refused, Unreadable) as error:
-            yield folder.without(Cause.FILE_UNREADABLE, error.problem)
+            yield folder.without(Cause.FILE_UNREADABLE, str(error))
             continue
         inside = [_named(place, entry) for entry in found]
         going_on = {entry.path: entry for entry in inside if entry.is_dir and entry.left is None}

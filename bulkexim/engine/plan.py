@@ -32,6 +32,7 @@ from bulkexim.engine.gone import bring_back
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.recovery import recover
 from bulkexim.engine.report import Behind, BehindForCause, Remarked, Remarks, UnsupportedKind
+from bulkexim.engine.trying_again import incomplete
 from bulkexim.engine.waiting import Waiting
 from bulkexim.errors import CallError
 from bulkexim.ids import DestinationId
@@ -64,7 +65,7 @@ class PlannedKind(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a migration would do; the requests include those that no kind asks for.
 
-    ``left_behind`` is what the listings show of it: which files no server can name shows when they are copied.
+    ``left_behind`` is what the listings show of it: what an end does not give or take shows when files are copied.
     """
 
     kinds: tuple[PlannedKind, ...]
@@ -212,7 +213,8 @@ class _Planning:
                 without = await kind.drafts([value] if sealed else [], final=True)
                 waiting.add(draft.id, draft.waits, settled=any(self._is_there(one, row) for one in without))
         clear = [draft for draft in drafts if draft.id not in waiting.wanted]
-        missing = [draft for draft in clear if not self._is_there(draft, rows.get(draft.id))]
+        again = await incomplete(self._pair, kind.name, rows)
+        missing = [draft for draft in clear if draft.id in again or not self._is_there(draft, rows.get(draft.id))]
         self._events.emit(Found(kind.name, len(clear)))
         total.found += len(clear)
         total.already += len(clear) - len(missing)
@@ -230,10 +232,13 @@ class _Planning:
         for start in range(0, len(missing), kind.window):
             window = missing[start : start + kind.window]
             before = _sent(self._pair.source)
-            total.estimate = total.estimate.plus(await kind.estimate(window))
+            estimate = await kind.estimate(window)
+            total.estimate = total.estimate.plus(estimate._replace(left=()))
             self._extra += _sent(self._pair.source) - before
             for draft in window:
                 self._remarks.add(kind.name, draft.id, draft.remarks)
+            for cause, detail in estimate.left:
+                self._behind.add(StaysBehind(kind.name, cause, detail))
             for draft in window:
                 for cause, detail in draft.left:
                     self._behind.add(StaysBehind(kind.name, cause, detail, draft.id, draft.name))

@@ -11,6 +11,7 @@ from bulkexim.engine.apply import Apply
 from bulkexim.engine.lanes import Job, Room, lanes
 from bulkexim.engine.outcomes import AnyDraft, EarlierFailed, Outcomes
 from bulkexim.engine.reading import Reading, ahead
+from bulkexim.engine.trying_again import incomplete
 from bulkexim.engine.waiting import Waiting
 from bulkexim.errors import ObjectError
 from bulkexim.ids import SourceId
@@ -51,6 +52,8 @@ class Round:
     waiting: Waiting = field(default_factory=Waiting)
     _on_the_way: set[SourceId] = field(default_factory=set)
     _stopped: dict[str, Obstacle] = field(default_factory=dict)
+    #: Objects that are there but for files which may arrive by now, with the number of what stayed behind.
+    _partly: dict[SourceId, int] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Move them, as far as they can come."""
@@ -85,6 +88,7 @@ class Round:
         rows = await self.pair.ledger.rows(self.kind.name, new)
         if self.ids is None:
             await self.told.found(len(new))
+        self._partly |= {} if self.told.quiet else await incomplete(self.pair, self.kind.name, new)
         there: list[Job] = []
         sealed: list[Job] = []
         missing: list[Job] = []
@@ -109,7 +113,12 @@ class Round:
             return False
         if self.told.quiet:
             return row.dst_id is not None
-        return row.state is State.SEALED and draft.is_content(row.digest) and not row.error
+        return (
+            row.state is State.SEALED
+            and draft.is_content(row.digest)
+            and not row.error
+            and draft.id not in self._partly
+        )
 
     async def _renew(self, there: Iterable[tuple[AnyDraft, Row]]) -> None:
         """Note the digests of objects that are there, where an earlier release had another form of digests."""
@@ -213,7 +222,9 @@ class Round:
             self._wait(draft)
             return draft.waits
         if not self.kind.container:
-            unchanged = row.state is State.SEALED and draft.is_content(row.digest) and draft.growing
+            before = self._partly.pop(draft.id, None)
+            nothing_came = draft.growing or (before is not None and len(draft.left) + len(filled.left) >= before)
+            unchanged = row.state is State.SEALED and draft.is_content(row.digest) and nothing_came
             await self.told.arrived(draft, filled, started, changed=not unchanged)
         return None
 

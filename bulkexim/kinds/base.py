@@ -111,12 +111,13 @@ class Remnant(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What moving objects would take: requests at either end, and bytes of artifacts."""
+    """What moving objects would take: requests at either end, and bytes of artifacts; and what would stay behind."""
 
     src_requests: float = 0.0
     dst_requests: float = 0.0
     files: int = 0
     bytes: int = 0
+    left: tuple[LeftBehind, ...] = ()
 
     def plus(self, other: Estimate) -> Estimate:
         """Return the sum of two estimates."""
@@ -125,6 +126,7 @@ class Estimate(NamedTuple):
             self.dst_requests + other.dst_requests,
             self.files + other.files,
             self.bytes + other.bytes,
+            self.left + other.left,
         )
 
 

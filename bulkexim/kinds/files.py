@@ -6,26 +6,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import anyio
+import msgspec
 
 from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.copier import CopiedFile, Copier
 from bulkexim.artifacts.copying import Rewrite
-from bulkexim.artifacts.place import Place
+from bulkexim.artifacts.place import Place, Unreadable
 from bulkexim.artifacts.places import place, proxied_root, serviced, toll
 from bulkexim.artifacts.walking import walk
 from bulkexim.ends.server import Server
+from bulkexim.errors import Refused
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Estimate, Filled
 from bulkexim.kinds.run_values import Run
 from bulkexim.kinds.scope import Pair
+from bulkexim.left_behind import Cause, LeftBehind
 
 
 class Root(NamedTuple):
-    """The artifact root of one object: its URI, and which object owns it."""
+    """The artifact root of one object: its URI, and which object owns it; ``gone`` says that this one is deleted."""
 
     location: str
     run_id: str | None = None
     model_id: str | None = None
+    gone: bool = False
 
     @property
     def owner(self) -> tuple[str, str]:
@@ -37,30 +41,60 @@ class Root(NamedTuple):
         return place(server, self.location, run_id=self.run_id, model_id=self.model_id)
 
 
+class _Folders(NamedTuple):
+    """What stood beside the folders of runs when the runs of a page were known (``None``: nobody may know)."""
+
+    page: int
+    names: frozenset[str] | None
+
+
 class RunFolders:
-    """Knows, from one listing for each experiment, which runs have a folder at the artifact service."""
+    """Knows which runs have a folder at the artifact service, from one listing for each experiment and page of runs.
+
+    That a run has none counts only where the folders were listed after the run was: one that ended by then has no files
+    that come later.
+    """
 
     def __init__(self, source: Server) -> None:
         self._source = source
-        self._runs: dict[str, set[str]] = {}
+        self._pages = 0
+        self._listed: dict[str, _Folders] = {}
+        self._requests = 0
         self._lock = anyio.Lock()
 
     @property
     def requests(self) -> int:
         """How many requests it took so far."""
-        return len(self._runs) if self._source.folder is None else 0
+        return self._requests if self._source.folder is None else 0
+
+    def page(self, runs: Sequence[Run]) -> list[Run]:
+        """Return runs that were listed just now, so that they are known as such."""
+        self._pages += 1
+        return [msgspec.structs.replace(run, page=self._pages) for run in runs]
 
     async def may_have_artifacts(self, run: Run) -> bool:
         """Return whether a run needs a listing of its own."""
-        root = proxied_root(run.info.artifact_uri)
-        if root is None or not root.endswith(f"/{run.info.run_id}/artifacts"):
+        root, end = proxied_root(run.info.artifact_uri), f"/{run.info.run_id}/artifacts"
+        if root is None or not root.endswith(end):
             return True
-        parent = root.removesuffix(f"/{run.info.run_id}/artifacts")
+        parent = root.removesuffix(end)
         async with self._lock:
-            if parent not in self._runs:
-                entries = await serviced(self._source, parent).entries("")
-                self._runs[parent] = {entry.path for entry in entries}
-        return run.info.run_id in self._runs[parent]
+            known = self._listed.get(parent)
+            if known is None or (not self._holds(known, run) and known.page < run.page):
+                known = self._listed[parent] = await self._list(parent, run.page)
+        return self._holds(known, run)
+
+    @staticmethod
+    def _holds(folders: _Folders, run: Run) -> bool:
+        return folders.names is None or run.info.run_id in folders.names
+
+    async def _list(self, parent: str, page: int) -> _Folders:
+        self._requests += 1
+        try:
+            entries = await serviced(self._source, parent).entries("")
+        except (Refused, Unreadable):
+            return _Folders(page, None)  # It is another matter whether the runs themselves can be read.
+        return _Folders(page, frozenset(entry.path for entry in entries))
 
 
 async def copy_files(
@@ -70,6 +104,9 @@ async def copy_files(
     new_ids = {str(old): new for old, new in ids.items()}
     new_roots = {source.location: destination.location}
     kind, src_id = source.owner
+    if source.gone and kind == "logged_model" and proxied_root(source.location) is None:
+        why = f"the source gives no file of a deleted logged model that it keeps in {source.location}"
+        return Filled(left=(LeftBehind(Cause.FILE_UNREADABLE, f"every file: {why}"),))
 
     def rewrite(path: str) -> Rewrite | None:
         if path.rpartition("/")[2] != mlmodel.NAME:
@@ -92,14 +129,17 @@ async def copy_files(
 async def count_files(pair: Pair, root: Root) -> Estimate:
     """Return what copying everything below a root would take."""
     sizes: list[int] = []
-    folders = {""}
+    folders, staying = {""}, list[LeftBehind]()
+    there = serviced(pair.destination, "new")
     async for entry in walk(root.at(pair.source)):
-        if entry.left is None:
-            sizes.append(entry.size)
-            folders |= set(_folders(entry.path))
+        if (left := entry.left or there.declined(entry.path, entry.size)) is not None:
+            staying.append(left)
+            continue
+        sizes.append(entry.size)
+        folders |= set(_folders(entry.path))
     src, dst = (toll(server, root.location) for server in (pair.source, pair.destination))
     read = len(folders) * src.listing + len(sizes) * src.reading
-    return Estimate(read, sum(map(dst.writing, sizes)), len(sizes), sum(sizes))
+    return Estimate(read, sum(map(dst.writing, sizes)), len(sizes), sum(sizes), tuple(staying))
 
 
 def _folders(path: str) -> Iterable[str]:

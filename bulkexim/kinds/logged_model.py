@@ -15,7 +15,6 @@ from urllib.parse import quote
 import msgspec
 
 from bulkexim.artifacts.copier import Copier
-from bulkexim.artifacts.places import proxied_root
 from bulkexim.errors import ObjectError
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
@@ -209,13 +208,20 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         if not fresh:
             existing = await get_logged_model(self._pair.destination, row.dst_id or "")
             if existing.deleted:
-                return _left_alone(draft)
+                return await self._left_alone(draft)
             await self._refresh(draft, row, existing)
-        if not self._pair.settings.artifacts or (plan.model.deleted and proxied_root(info.artifact_uri) is None):
+        source = Root(info.artifact_uri, model_id=draft.id, gone=plan.model.deleted)
+        if not self._pair.settings.artifacts:
             return Filled()
         ids = {draft.id: row.dst_id or ""} | ({info.source_run_id: plan.run} if plan.run else {})
-        source = Root(info.artifact_uri, model_id=draft.id)
         return await copy_files(self._pair, self._copier, source, Root(row.dst_location, model_id=row.dst_id), ids)
+
+    async def _left_alone(self, draft: Draft[ModelPlan]) -> Filled:
+        """Accept that a model is deleted at the destination, and so is as it can be: nothing can restore it."""
+        if not draft.value.model.deleted:
+            raise ObjectError("gone at the destination", f"Logged model {draft.name!r} was deleted at the destination.")
+        before = await self._pair.ledger.left_behind(self.name, [draft.id])
+        return Filled(left=tuple(left for left in before.get(draft.id, ()) if left not in draft.left))
 
     async def _refresh(self, draft: Draft[ModelPlan], row: Row, existing: LoggedModel) -> None:
         destination, plan = self._pair.destination, draft.value
@@ -311,13 +317,6 @@ def _digest(plan: ModelPlan, *, artifacts: bool) -> str:
     info = msgspec.structs.replace(model.info, tags=())
     params, metrics = unordered(model.data.params), unordered(model.data.metrics)
     return content_digest(info, params, metrics, model.deleted, plan.run, unordered(plan.tags), artifacts)
-
-
-def _left_alone(draft: Draft[ModelPlan]) -> Filled:
-    """Accept that a model is deleted at the destination, and so was complete: nothing can restore or change it."""
-    if draft.value.model.deleted:
-        return Filled()
-    raise ObjectError("gone at the destination", f"Logged model {draft.name!r} was deleted at the destination.")
 
 
 def _kept(value: float | str) -> float:

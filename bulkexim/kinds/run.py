@@ -92,23 +92,23 @@ class RunKind(Kind[Run, RunPlan]):
     async def pages(self) -> AsyncIterator[Sequence[Run]]:
         if self._only is not None:
             async for page in runs_by_id(self._pair.source, self._experiments, self._only):
-                yield await self._with_outputs(page)
+                yield await self._listed(page)
             return
         for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
             chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]
             async for page in search_runs(self._pair.source, chunk, self._view, self._query):
-                yield await self._with_outputs(page)
+                yield await self._listed(page)
 
     async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[Run]]:
         # Whatever became of them meanwhile: what was listed is moved.
         async for page in runs_by_id(self._pair.source, self._experiments, ids):
-            yield await self._with_outputs(page)
+            yield await self._listed(page)
 
-    async def _with_outputs(self, page: Sequence[Run]) -> Sequence[Run]:
+    async def _listed(self, page: Sequence[Run]) -> Sequence[Run]:
         """Return runs with the logged models that they wrote, which an older server shows for one run at a time."""
-        if not self._with_models or self._pair.source.capabilities.searches_outputs:
-            return page
-        return [await get_run(self._pair.source, run.info.run_id) for run in page]
+        if self._with_models and not self._pair.source.capabilities.searches_outputs:
+            page = [await get_run(self._pair.source, run.info.run_id) for run in page]
+        return self._folders.page(page)
 
     @property
     def _view(self) -> str:

@@ -72,12 +72,13 @@ class RunOutputs(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run of the source."""
+    """One run of the source; ``page`` numbers the listings that it may have come with."""
 
     info: RunInfo
     data: RunData = RunData()
     inputs: RunInputs = RunInputs()
     outputs: RunOutputs = RunOutputs()
+    page: int = 0
 
     @property
     def deleted(self) -> bool:
