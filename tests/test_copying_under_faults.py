@@ -11,7 +11,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bulkexim.artifacts.checking import content
 from bulkexim.artifacts.copier import Copier
 from bulkexim.artifacts.copying import WHOLE
 from bulkexim.artifacts.owned import OfLoggedModel, OfRun
@@ -28,6 +27,7 @@ from tests.support import copying
 from tests.support.campaigns.faults import MIXED
 from tests.support.copying import Brought
 from tests.support.faults import Asked, Fault, Faults, Mix, Rule, proxied
+from tests.support.reading import content
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant.builder import Builder
 

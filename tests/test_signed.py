@@ -14,7 +14,6 @@ import pytest
 from mlflow import MlflowClient
 
 from bulkexim import Endpoint
-from bulkexim.artifacts.checking import digested
 from bulkexim.artifacts.copier import Copier
 from bulkexim.artifacts.place import Entry
 from bulkexim.artifacts.places import serviced
@@ -30,6 +29,7 @@ from tests.support.faults import Asked, Fault, Faults, proxied
 from tests.support.migrating import foretold, migrated, planned
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
 from tests.support.oracle import compare
+from tests.support.reading import digested
 from tests.support.servers import MlflowServer, Servers
 from tests.support.verifying import told, verified
 from tests.tiny_server import serving

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bulkexim.artifacts import copier, mlmodel, places
-from bulkexim.artifacts.places import OfRun
+from bulkexim.artifacts import mlmodel, places, served_names, walking
+from bulkexim.artifacts.owned import OfRun
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.ends import pages as end_pages
 from bulkexim.kinds import (
@@ -221,10 +221,10 @@ def _not_chosen(patch: pytest.MonkeyPatch, tenant: Tenant) -> None:
 
 PARENT, DELETED = "run parent differs", (("include_deleted", True),)
 FAULTS = [
-    Fault("walk", _listing(copier.walk, _not_called("deep.txt")), (f"{PARENT} artifacts / notes/deep.txt",)),
+    Fault("walk", _listing(walking.walk, _not_called("deep.txt")), (f"{PARENT} artifacts / notes/deep.txt",)),
     Fault(
-        "addressable",
-        _calling(copier.addressable, lambda _: False),
+        "which names can be asked for",
+        _calling(served_names.name_problem, lambda _: "nobody can ask for it"),
         (f"{PARENT} artifacts / top.txt", "logged_model net differs artifacts / MLmodel"),
     ),
     Fault(
