@@ -87,7 +87,7 @@ def test_registered_models_alone_give_the_other_address_away(fresh_server: Start
     assert f"Add --source-id {source.url}:" in error.value.remedy
 
 
-def test_whoever_wants_everything_twice_gets_it(
+def test_whoever_wants_everything_twice_gets_it_and_a_comparison_names_it(
     small_tenant: Tenant, fresh_server: StartServer, tmp_path: Path
 ) -> None:
     destination = fresh_server()
@@ -95,6 +95,11 @@ def test_whoever_wants_everything_twice_gets_it(
     report = migrated(also(small_tenant), destination, tmp_path / "other", experiments="all", allow_duplicates=True)
     assert (report.failed, len(report.warnings)) == (0, 1)
     assert len(read(destination.url).runs) == 2 * 3
+    for source in (small_tenant.url, also(small_tenant)):
+        lines = told(verified(source, destination, experiments="all"))
+        doubled = "extra doubled: it came from the same object under another --source-id"
+        names = ("run child", "run other", "run parent", "logged_model net")
+        assert {f"{name} {doubled}" for name in names} <= set(lines)
 
 
 def test_what_another_source_brought_is_no_cause_for_a_warning(
@@ -133,6 +138,8 @@ def test_a_server_is_not_moved_into_itself(fresh_server: StartServer, tmp_path: 
         for attempt in (migrated, planned):
             with pytest.raises(FatalError, match="Source and destination are one server"):
                 attempt(source, destination, tmp_path, artifacts=False)
+    with pytest.raises(FatalError, match=r"Source and destination are one server.*two workspaces"):
+        verified(server.url, also(server))
     assert changes(before, read(server.url)) == []
 
 

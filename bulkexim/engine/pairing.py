@@ -11,6 +11,8 @@ from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.compare.base import Compared, Comparison, Paired, Present, Subject
 
 AnyComparison = Comparison[Any]
+#: Of an object whose source was moved from another address of the same server.
+ANOTHER_ID = "it came from the same object under another --source-id"
 
 
 @dataclass(slots=True)
@@ -25,6 +27,8 @@ class _Known:
     #: Objects that the destination has in the selection and that were not met at the source so far, with their names.
     unmet: dict[SourceId, str] = field(default_factory=dict)
     met: set[SourceId] = field(default_factory=set)
+    #: Objects of the destination, with their names, that came from an object of this id under another source id.
+    twins: dict[SourceId, list[tuple[DestinationId, str]]] = field(default_factory=dict)
     #: Of a container: those that a migration created, those whose source is selected, and beside these, those whose
     #: source would be selected if it were still there.
     own: set[DestinationId] = field(default_factory=set)
@@ -76,6 +80,8 @@ class Pairing:
         known.met |= new.keys()
         for src_id in new:
             known.unmet.pop(src_id, None)
+            for dst_id, name in known.twins.pop(src_id, ()):
+                self._extra(kind, dst_id, name, "doubled: " * (src_id in partners) + ANOTHER_ID, src_id)
         pairs = [
             Paired(subject, partners[src_id], partners[src_id] in known.deleted)
             for src_id, subject in new.items()
@@ -102,6 +108,8 @@ class Pairing:
             if found.stranger and home is not None and found.home in home.selected & home.own:
                 self._extra(kind, found.id, found.name, found.stranger, excess=found.needless)
             self._adopt(known, found)
+            if found.twin is not None:
+                known.twins.setdefault(found.twin, []).append((found.id, found.name))
             if found.src_id is not None and self._expected(known, found):
                 known.unmet[found.src_id] = found.name
                 known.held |= {found.id} if known.comparison.container else set()

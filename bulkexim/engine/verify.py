@@ -27,6 +27,7 @@ from bulkexim.kinds.compare.mending import mendable
 from bulkexim.kinds.compare.order import needed, registry, tracking
 from bulkexim.kinds.compare.record import recorded
 from bulkexim.kinds.compare.selection import referenced, select
+from bulkexim.kinds.distinct_ends import check_distinct
 from bulkexim.kinds.order import resolve
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.journal import blank
@@ -90,6 +91,7 @@ class _Verifying:
         async with blank() as ledger:
             # The words of a selection are judged as a migration judges them; what they select is worked out afresh.
             scope = await resolve(Pair(ends.source, ends.destination, ledger, ends.settings))
+        await check_distinct(ends.source, ends.destination, scope.known)
         for warning in scope.warnings:
             self._events.emit(Warned(warning))
         selection = await select(ends.source, ends.settings)

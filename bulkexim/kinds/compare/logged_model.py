@@ -61,6 +61,7 @@ class LoggedModelComparison(Comparison[LoggedModel]):
             complete=info.status != PENDING,
             home=info.experiment_id,
             deleted=found.deleted,
+            twin=self.twin(info.tags, value_of(info.tags, f"{KEPT}model_id")),
         )
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:

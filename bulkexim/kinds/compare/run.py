@@ -92,6 +92,7 @@ class RunComparison(Comparison[Run]):
             complete=info.status in ENDED,
             home=info.experiment_id,
             deleted=found.deleted,
+            twin=self.twin(tags, value_of(tags, f"{KEPT}run_id")),
         )
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
