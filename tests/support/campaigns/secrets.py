@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from click.testing import CliRunner
 
 from bulkexim.cli.main import main
-from bulkexim.http import client
+from bulkexim.http import retry
 from tests.support.campaigns.canaries import Canaries
 from tests.support.campaigns.ground import Ground
 from tests.support.campaigns.lies import KINDS, Lies, addresses
@@ -175,8 +175,8 @@ def _crashing(search: _Search, login: Login) -> Iterator[None]:
 def _impatient() -> Iterator[None]:
     """Lets nobody wait for a server that lies."""
 
-    async def at_once(_: client.Client, seconds: float) -> None:
+    async def at_once(_: retry.Tries, seconds: float) -> None:
         await checkpoint()
 
-    with patch.object(client, "LOST_SECONDS", 0.0), patch.object(client.Client, "_pause", at_once):
+    with patch.object(retry, "LOST_SECONDS", 0.0), patch.object(retry.Tries, "_pause", at_once):
         yield
