@@ -146,7 +146,9 @@ TRUTH: dict[str, Any] = {
             }
         }
     },
-    "dst POST model-versions/create": {"model_version": {"name": "fraud", "version": "1"}},
+    "dst POST model-versions/create": {
+        "model_version": {"name": "fraud", "version": "1", "source": f"runs:/{'c' * 32}/model", "run_id": "c" * 32}
+    },
 }
 MISSING = object()
 
