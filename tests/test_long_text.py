@@ -16,6 +16,7 @@ from tests.support.oracle import BY_ID, Snapshot, compare, read
 from tests.support.postgres import PostgresCluster
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant.builder import START, Builder
+from tests.support.verifying import told, verified
 
 LONG = "long text with an ü, "
 
@@ -215,6 +216,10 @@ def test_logged_models_keep_name_type_and_params(made: Long, there: Snapshot) ->
     assert whole(found[_long(500)].tags, "model_type") == _long(500)
     assert (found["nul\0model"].name, found["nul\0model"].params) == ("nulmodel", {"p": "aparam"})
     assert whole(found["nul\0model"].tags, "param", "p") == "a\0param"
+
+
+def test_the_comparison_finds_both_ends_equal(source: MlflowServer, made: Long, destination: MlflowServer) -> None:
+    assert told(verified(source, destination)) == []
 
 
 def test_a_second_run_writes_nothing(

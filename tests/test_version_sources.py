@@ -20,6 +20,7 @@ from tests.support.migrating import changes, migrated, moved
 from tests.support.oracle import read
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant.builder import NO_RUN, Builder
+from tests.support.verifying import told, verified
 
 NO_MODEL = "m-" + NO_RUN
 ABFSS = "abfss://container@account.dfs.core.windows.net/model"
@@ -196,6 +197,15 @@ def test_where_mlflow_takes_one_run_only_that_is_told(new: Arrived) -> None:
     assert new.version("run with another id").tags["bulkexim.source.run_id"] == new.odd.runs["second"]
     told = {remarked.what: remarked.objects for remarked in new.report.remarks}
     assert told["run of a version set by the destination"] == 5
+
+
+def test_the_comparison_finds_what_was_left_behind_and_nothing_else(either: Arrived) -> None:
+    cases = [case for case in ("abfss", "file", "place of the artifact service") if either.pair(case)[0] == GONE]
+    numbers = [either.odd.versions[case][0] for case in cases]
+    lines = told(verified(either.odd.server, either.server))
+    assert [line.partition(":")[0] for line in lines] == [
+        f"model_version odd version {number} differs source" for number in numbers
+    ]
 
 
 def test_a_second_run_writes_nothing(either: Arrived) -> None:

@@ -12,6 +12,7 @@ content alone, whatever is longer than its column stands whole in tags as well:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import Enum
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
@@ -124,6 +125,20 @@ def told(unfitting: Iterable[Text]) -> list[Remark]:
         named = f"{text.key}: " if text.key else ""
         remarks.append(Remark(why, f"{named}whole value in tags {_kept(text)}.*"))
     return remarks
+
+
+def whole_tag(tags: Iterable[Tag], key: str) -> str:
+    """Return the value of one tag as it was before it was cut, or nothing."""
+    held = {tag.key: tag.value for tag in tags}
+    for form in ("", "json."):
+        pieces: list[str] = []
+        while (piece := held.get(fitting(f"{_LONG}{form}tag.{len(pieces)}.{key}"))) is not None:
+            pieces.append(piece)
+        text = "".join(pieces)
+        with suppress(msgspec.DecodeError):  # Somebody may have changed it.
+            if text:
+                return msgspec.json.decode(text, type=str) if form else text
+    return held.get(key, "")
 
 
 def is_copy(tag: Tag) -> bool:

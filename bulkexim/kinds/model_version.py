@@ -24,6 +24,7 @@ from bulkexim.kinds.columns import (
     lengths,
     missing,
     whole_or_cut,
+    whole_tag,
 )
 from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
@@ -295,7 +296,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             yield [found for version in page if (found := self._recovered(version)) is not None]
 
     def _recovered(self, version: ModelVersion) -> Recovered | None:
-        src_id = SourceId(f"{tag_value(version.tags, MODEL_TAG)}/{tag_value(version.tags, SOURCE_TAG)}")
+        src_id = SourceId(f"{whole_tag(version.tags, MODEL_TAG)}/{tag_value(version.tags, SOURCE_TAG)}")
         if tag_value(version.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
             return None
         # Only one that got a number of its own is the object itself; see `create`.

@@ -29,6 +29,7 @@ from bulkexim.kinds.columns import (
     unfit,
     unfit_tags,
     whole_or_cut,
+    whole_tag,
 )
 from bulkexim.kinds.naming import check_exact, under_a_name
 from bulkexim.kinds.scope import Pair, chosen, renamed
@@ -190,7 +191,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
     def _texts(self, value: RegisteredModel) -> list[Text]:
         name = renamed(self._pair.settings.model_renames, value.name)
         fields = Text("name", name, MODEL_NAME), Text("description", value.description, DESCRIPTION)
-        return [*unfit(*fields), *unfit_tags(users_tags(value.tags), MODEL_TAG)]
+        return [*unfit(*fields), *unfit_tags([*users_tags(value.tags), *kept_tags(value)], MODEL_TAG)]
 
     def _tags(self, draft: Draft[RegisteredModel], mark: str) -> list[Tag]:
         identity = Tag(IDENTITY_TAG, self._pair.source.identity)
@@ -278,7 +279,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             yield [
                 Recovered(SourceId(src_id), model.name, DestinationId(model.name), "", "")
                 for model in page
-                if (src_id := tag_value(model.tags, SOURCE_TAG))
+                if (src_id := whole_tag(model.tags, SOURCE_TAG))
                 and tag_value(model.tags, MARKER_TAG) == marker(self._pair.source.identity, self.name, src_id)
             ]
 

@@ -11,7 +11,7 @@ from bulkexim.kinds.compare import listings
 from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Paired, Present, Sides, Subject
 from bulkexim.kinds.compare.cut import whole
 from bulkexim.kinds.compare.records import Version, value_of
-from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
+from bulkexim.kinds.compare.tags import KEPT, carried, kept, original, tag_facts
 from bulkexim.kinds.compare.version_source import VersionSources
 
 GAP_TAG = f"{PREFIX}gap"
@@ -45,7 +45,7 @@ class ModelVersionComparison(Comparison[Version]):
         return Present(
             DestinationId(found.id),
             f"{found.name} version {found.version}",
-            self.origin(found.tags, f"{value_of(found.tags, f'{KEPT}name')}/{number}"),
+            self.origin(found.tags, f"{original(found.tags, 'name')}/{number}"),
             stranger=_stranger(found),
             # Of two that came from one version, it is the other that has no business there.
             complete=found.version == number,

@@ -12,7 +12,7 @@ from bulkexim.kinds.compare.base import Comparison, Facts, Paired, Present, Side
 from bulkexim.kinds.compare.cut import whole
 from bulkexim.kinds.compare.records import RegisteredModel, value_of
 from bulkexim.kinds.compare.selection import fits, new_name
-from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
+from bulkexim.kinds.compare.tags import carried, kept, original, tag_facts
 
 
 @dataclass
@@ -36,7 +36,7 @@ class RegisteredModelComparison(Comparison[RegisteredModel]):
             yield [self._present(found) for found in page]
 
     def _present(self, found: RegisteredModel) -> Present:
-        src_id = self.origin(found.tags, value_of(found.tags, f"{KEPT}name"))
+        src_id = self.origin(found.tags, original(found.tags, "name"))
         return Present(DestinationId(found.name), found.name, src_id, own=src_id is not None)
 
     def selects(self, found: Present) -> bool:

@@ -37,6 +37,12 @@ def kept(**values: object) -> dict[str, str]:
     return {KEPT + key: str(value) for key, value in values.items() if value is not None and value != ""}
 
 
+def original(tags: Iterable[Tag], name: str) -> str:
+    """Return what a tag keeps of the source, such as its name, whole where the tag is cut."""
+    held = {tag.key: tag.value for tag in tags}
+    return copied("tag", held, KEPT + name) or held.get(KEPT + name, "")
+
+
 def tag_facts(
     expected: Mapping[str, str], found: Mapping[str, str], *, unseen: Collection[str] = (), others: bool = True
 ) -> tuple[dict[str, str], dict[str, str]]:
