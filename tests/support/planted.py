@@ -11,6 +11,7 @@ import pytest
 from bulkexim.artifacts import mlmodel, places, served_names, walking
 from bulkexim.artifacts.owned import OfRun
 from bulkexim.artifacts.proxied import Proxied
+from bulkexim.artifacts.two_ways import TwoWays
 from bulkexim.ends import pages as end_pages
 from bulkexim.kinds import (
     columns,
@@ -203,7 +204,9 @@ def _entries_without(name: str) -> Callable[[Any], Any]:
 
 
 def _nowhere(place: Any) -> Any:
-    return replace(place, root=f"{place.root}/none") if isinstance(place, Proxied) else place
+    if isinstance(place, TwoWays) and isinstance(place.service, Proxied):
+        place.service = replace(place.service, root=f"{place.service.root}/none")
+    return place
 
 
 def _elsewhere(to: version_values.Target) -> version_values.Target:
