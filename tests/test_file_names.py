@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from mlflow import MlflowClient
 
@@ -22,14 +23,14 @@ from bulkexim.artifacts.seen import Seen
 from bulkexim.artifacts.served_names import taken_for
 from bulkexim.ends.capabilities import Capabilities
 from bulkexim.ends.server import Server, connected
-from bulkexim.errors import ServerFault
+from bulkexim.errors import Refused, ServerFault
 from bulkexim.http.retry import Patience
 from bulkexim.left_behind import Cause
 from tests.conftest import StartServer
 from tests.support.copying import Brought, copied
 from tests.support.migrating import left_behind, migrated, of, planned
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
-from tests.support.servers import MlflowServer, Servers
+from tests.support.servers import ADMIN, MlflowServer, Servers
 
 QUICK = Patience(seconds=20.0, longest_pause=0.01, fault_tries=2)
 ROOT = "0/run/artifacts"
@@ -376,3 +377,53 @@ def test_a_dry_run_tells_what_no_end_can_name(fresh_server: StartServer, tmp_pat
     assert (names.cause, {event.detail.partition(": ")[0] for event in names.first}) == (Cause.FILE_NAME, TOLD)
     (runs,) = [kind for kind in plan.kinds if kind.kind == "run"]
     assert (runs.files, runs.bytes) == (len(NAMED), sum(map(len, NAMED.values())))
+
+
+#: A server that shows a user what was granted, and nothing else.
+AUTH = """
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///basic_auth.db
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 600
+"""
+
+
+def reader_of(server: MlflowServer, experiment: str) -> Endpoint:
+    """Makes a user who may read one experiment."""
+    login = {"username": "reader", "password": "may-only-read-it"}
+    grant = {"username": "reader", "resource_type": "experiment", "resource_id": experiment, "permission": "READ"}
+    with httpx.Client(base_url=f"{server.url}/api", auth=ADMIN, trust_env=False) as http:
+        http.post("/2.0/mlflow/users/create", json=login).raise_for_status()
+        http.post("/3.0/mlflow/users/permissions/grant", json=grant).raise_for_status()
+    return Endpoint(uri=server.url, username=login["username"], password=login["password"])
+
+
+@pytest.mark.anyio
+async def test_a_root_that_the_artifact_service_declines_is_read_through_the_object_that_owns_it(
+    fresh_server: StartServer, small_server: MlflowServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "auth.ini").write_text(AUTH)
+    server = fresh_server(basic_auth=True, env={"MLFLOW_AUTH_CONFIG_PATH": str(tmp_path / "auth.ini")})
+    for name, value in zip(("USERNAME", "PASSWORD"), ADMIN, strict=True):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    client = MlflowClient(server.url, server.url)
+    # Its files stand below no experiment's id, so the service does not know who may read them.
+    experiment = client.create_experiment("of its own", "mlflow-artifacts:/of/its/own")
+    run, model = client.create_run(experiment), client.create_logged_model(experiment, "net")
+    locations = str(run.info.artifact_uri), str(model.artifact_location)
+    for location in locations:
+        store(server.artifacts / location.removeprefix("mlflow-artifacts:/"), {"a": b"1", "b c/d": b"2"})
+    async with (
+        connected(reader_of(server, experiment), "source", patience=QUICK) as source,
+        end(small_server, "destination") as destination,
+    ):
+        with pytest.raises(Refused, match="403"):
+            await Proxied(source, locations[0].removeprefix("mlflow-artifacts:/")).entries("")
+        owners: list[dict[str, str]] = [{"run_id": run.info.run_id}, {"model_id": model.model_id}]
+        for number, owner in enumerate(owners):
+            origin = place(source, locations[number], **owner)
+            result = await brought(source, destination, origin, Proxied(destination, f"8/owned{number}"))
+            assert result.left == []
+            assert stored(small_server.artifacts / f"8/owned{number}") == {"a": b"1", "b c/d": b"2"}

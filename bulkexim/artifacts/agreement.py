@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+import anyio
 from anyio import to_thread
 
 from bulkexim.artifacts.places import serviced
@@ -69,7 +70,8 @@ async def writable(server: Server) -> AsyncIterator[None]:
         await _probe(server, server.folder)
         yield
     finally:
-        _tidy(server.folder / PARTS)
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(_tidy, server.folder / PARTS)
 
 
 async def _probe(server: Server, folder: Path) -> None:
@@ -78,10 +80,15 @@ async def _probe(server: Server, folder: Path) -> None:
         await serviced(server, "").write(probe, b"", 0)
         listed = await Proxied(server, "").entries("")
     finally:
-        with suppress(OSError):
-            (folder / probe).unlink()
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(_removed, folder / probe)
     if probe not in {entry.path for entry in listed}:
         raise _another(server, folder)
+
+
+def _removed(probe: Path) -> None:
+    with suppress(OSError):
+        probe.unlink()
 
 
 def _tidy(parts: Path) -> None:
