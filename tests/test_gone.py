@@ -142,3 +142,17 @@ def test_a_look_for_what_is_gone_takes_a_few_requests(there: Moved) -> None:
     report = there.again()
     assert (moved(report), report.warnings) == (0, ())
     assert report.requests["destination"] <= 7
+
+
+def test_what_is_deleted_by_right_is_not_looked_for(there: Moved, servers: Servers, tmp_path: Path) -> None:
+    # Back from there: a source of its own, in which a logged model is deleted and a run still names it.
+    source, server = servers.copy(there.server), servers.start()
+    client = MlflowClient(source.url, source.url)
+    client.finalize_logged_model(client.create_logged_model(there.experiment, "beside").model_id, "READY")
+    client.delete_logged_model(there.id_of("logged_models", "model_id", "net"))
+    work = tmp_path / "back"
+    assert of(migrated(source, server, work, include_deleted=True), "logged_model").moved == 2
+    report = migrated(source, server, work, include_deleted=True)
+    assert (moved(report), report.warnings) == (0, ())
+    assert report.requests["destination"] <= 8
+    server.stop()

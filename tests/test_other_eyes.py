@@ -4,22 +4,29 @@ Each fault is planted while everything is moved and while both ends are compared
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.conftest import StartServer
 from tests.support.migrating import migrated
 from tests.support.planted import FAULTS, Fault
-from tests.support.servers import Servers
+from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant import Tenant, build_compact_tenant
 from tests.support.verifying import told, verified
 
 
 @pytest.fixture(scope="module")
-def compact(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Tenant:
+def origin(servers: Servers) -> MlflowServer:
+    """The server of ``compact``."""
+    return servers.start()
+
+
+@pytest.fixture(scope="module")
+def compact(origin: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Tenant:
     """A tenant in which every part of the mover has something to lose."""
-    server = servers.start()
-    return build_compact_tenant(server.url, server.database, tmp_path_factory.mktemp("scratch"))
+    return build_compact_tenant(origin.url, origin.database, tmp_path_factory.mktemp("scratch"))
 
 
 def test_nothing_is_told_without_a_fault(compact: Tenant, fresh_server: StartServer, tmp_path: Path) -> None:
@@ -38,3 +45,14 @@ def test_what_a_fault_of_the_mover_loses_is_told(
     lines = told(verified(compact.url, server, **dict(fault.settings)))
     assert [line for line in fault.told if not any(found.startswith(line) for found in lines)] == []
     assert lines
+
+
+def test_logged_models_are_looked_for_also_where_all_of_them_are_deleted(
+    compact: Tenant, origin: MlflowServer, servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source, destination = servers.copy(origin), fresh_server()
+    MlflowClient(source.url, source.url).delete_logged_model(compact.logged_models["net"])
+    settings: dict[str, Any] = {"include_deleted": True, "experiments": ("first",)}
+    migrated(source, destination, tmp_path, **settings, without=("logged_model",))
+    lines = told(verified(source, destination, **settings))
+    assert "logged_model net missing" in lines

@@ -44,6 +44,7 @@ from bulkexim.kinds.logged_model_values import (
     logged_models,
     model_path,
 )
+from bulkexim.kinds.run_translation import DELETED
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import (
     Tag,
@@ -155,7 +156,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             id=info.model_id,
             name=info.name,
             value=plan,
-            digest=_digest(plan, artifacts=artifacts),
+            digest=_digest(plan, artifacts=artifacts) + DELETED * model.deleted,
             earlier=partial(earlier_digest, info, model.data, model.deleted, plan.run, plan.tags, artifacts),
             src_location=info.artifact_uri,
             growing=info.status not in (READY, FAILED) and not self._is_in_bin(model),

@@ -40,7 +40,7 @@ from bulkexim.ledger.schema import Row
 
 Rows = Mapping[SourceId, Row]
 
-#: Ends the digest of a deleted run: one that bears it and is not deleted was left before its seal was whole.
+#: Ends the digest of what is deleted: one that bears it and is not deleted was left before its seal was whole.
 DELETED = "-deleted"
 
 

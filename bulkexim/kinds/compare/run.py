@@ -40,8 +40,9 @@ class Window:
 class RunComparison(Comparison[Run]):
     """The runs of the experiments ``homes``, or those with the ids ``only``.
 
-    Those of the ``deleted`` experiments count as deleted, whatever they say themselves. ``linked`` says that logged
-    models are moved too, and with them the links to them.
+    Those of the ``deleted`` experiments count as deleted, whatever they say themselves. ``logged`` says that logged
+    models are moved too, and with them the links to them; ``linked`` that there may be links which no search shows, so
+    that each run is asked for by itself.
     """
 
     name: ClassVar[str] = "run"
@@ -50,6 +51,7 @@ class RunComparison(Comparison[Run]):
     homes: Sequence[str] = ()
     only: Sequence[str] | None = None
     deleted: Container[str] = ()
+    logged: bool = False
     linked: bool = False
 
     async def subjects(self) -> AsyncIterator[Sequence[Subject[Run]]]:
@@ -110,7 +112,7 @@ class RunComparison(Comparison[Run]):
     async def read(self, pairs: Sequence[Paired]) -> Window:
         sources: dict[str, Run] = {str(paired.subject.id): paired.subject.value for paired in pairs}
         there = [paired.dst_id for paired in pairs]
-        if self.linked:
+        if self.linked or (self.logged and any(run.outputs.model_outputs for run in sources.values())):
             # A search does not tell the logged models that a run read.
             if self.only is None:
                 sources = await self._each_source(sources)
@@ -138,7 +140,7 @@ class RunComparison(Comparison[Run]):
         name = whole("run_name", found.info.run_name, there)
         names = ({"name": run.info.run_name}, {"name": name}) if run.info.run_name else ({}, {})
         kept_texts = dataset_texts(run, there)
-        links = models(run, found, self.ends.partners) if self.linked else ({}, {})
+        links = models(run, found, self.ends.partners) if self.logged else ({}, {})
         params = {param.key: param.value for param in run.data.params}
         params_there = whole_pairs("param", {param.key: param.value for param in found.data.params}, there)
         return Sides(

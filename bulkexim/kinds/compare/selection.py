@@ -51,7 +51,8 @@ class Selection:
     """The experiments of the source (``all``, and those ``chosen``), and which further parts are expected.
 
     ``models`` are the names of the chosen registered models; ``None`` where the registry is left out. ``logged_models``
-    says whether logged models and the links to them are expected.
+    says whether logged models and the links to them are expected, ``linked`` that the source has any which is not
+    deleted.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Selection:
     chosen: Sequence[Experiment]
     models: frozenset[str] | None
     logged_models: bool
+    linked: bool
 
     def holds(self, home: str, *, deleted: bool, start: int | None = None) -> bool:
         """Return whether the selection itself names a run or logged model of the experiment ``home``."""
@@ -104,8 +106,9 @@ async def select(source: Server, settings: Settings) -> Selection:
     if settings.moves_models:
         names = [one.name async for page in registered_models(source) for one in page]
         models = frozenset(name for name in names if fits(settings.models, name))
-    linked = "logged_model" not in settings.without and source.capabilities.logged_models
-    return Selection(settings, everything, chosen, models, linked and await _has_logged_models(source, everything))
+    logged = "logged_model" not in settings.without and source.capabilities.logged_models
+    linked = logged and await _has_logged_models(source, everything)
+    return Selection(settings, everything, chosen, models, logged, linked)
 
 
 async def _has_logged_models(source: Server, homes: Sequence[Experiment]) -> bool:
