@@ -166,12 +166,31 @@ class Lost(CallError):
     worth_repeating = True
 
 
+class TimedOut(Lost):
+    """No reply came in time, here or at a gateway (504)."""
+
+
 class BadReply(Lost):
     """A reply arrived, but it is not what MLflow sends (a proxy's page, a cut or foreign body)."""
 
 
+class BadValue(BadReply):
+    """A reply in JSON arrived, with a value in it that MLflow never sends: what is stored there is damaged."""
+
+
 class ServerFault(Lost):
     """The server failed while it worked on the call (5xx)."""
+
+
+class ReplyTooLarge(CallError):
+    """A reply is larger than is wanted at once; it was not read. ``size`` is in bytes, if that is known."""
+
+    definite = False
+
+    def __init__(self, problem: str, size: int | None) -> None:
+        super().__init__(problem)
+        self.size = size
+        self.temporary = False
 
 
 class Unsure(CallError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import anyio
 import msgspec
@@ -10,9 +10,10 @@ import pytest
 from mlflow import MlflowClient
 
 from bulkexim.config import Endpoint
-from bulkexim.ends.pages import AT_ONCE, pages, token_at
+from bulkexim.ends.page_tokens import offset_of, token_at
+from bulkexim.ends.pages import AT_ONCE, LEFT_OUT, LOST, MOST, WANTED, Check, Pages, Wanted
 from bulkexim.ends.server import Server, connected
-from bulkexim.errors import BadReply, Refused
+from bulkexim.errors import BadReply, CallError, Lost, Refused, ReplyTooLarge, ServerFault, TimedOut
 from bulkexim.http.retry import Patience
 from tests.support.faults import Asked, Fault, Faults, proxied
 from tests.support.servers import MlflowServer, Servers
@@ -110,15 +111,15 @@ class Book:
         self._next = tokens
         self._torn = torn
 
-    async def page(self, asked: str | None, check: Callable[[int], None]) -> int:
+    async def page(self, wanted: Wanted, check: Check[int]) -> int:
         """Return the offset of a page."""
-        offset = self._tokens[asked]
+        offset = self._tokens[wanted.token]
         self.asked.append(offset)
         if offset > 0:
             await self._meet()
         if offset == self._torn:
             raise Refused("The page is torn.")
-        check(offset)
+        check(offset, 1)
         return offset
 
     async def _meet(self) -> None:
@@ -132,7 +133,7 @@ class Book:
 
     def read(self) -> AsyncIterator[int]:
         """Return the offsets of all pages as they come."""
-        return pages(self.page, lambda offset: self._next[offset], "book")
+        return Pages(self.page, lambda offset: self._next[offset], "book").read()
 
 
 async def test_pages_whose_tokens_are_offsets_are_asked_for_side_by_side_and_come_in_order() -> None:
@@ -160,6 +161,110 @@ async def test_the_pages_before_one_that_cannot_be_read_come_first() -> None:
         async for page in book.read():
             read.append(page)  # noqa: PERF401 - a comprehension would lose what came before the error
     assert read == [0, 10]
+
+
+class Rows:
+    """A listing of rows with sizes in bytes; it fails on pages that hold some rows, or that are too large."""
+
+    def __init__(self, sizes: Sequence[int], *, bad: Mapping[int, CallError] | None = None, most: int = 500) -> None:
+        self.sizes = sizes
+        self.asked: list[tuple[int, int]] = []
+        self.left_out: list[int] = []
+        self.read_at_once: list[int] = []
+        self._bad = bad or {}
+        self._most = most
+
+    async def page(self, wanted: Wanted, check: Check[tuple[int, int]]) -> tuple[int, int]:
+        """Return where a page begins and ends."""
+        start, rows = offset_of(wanted.token) or 0, wanted.rows or 0
+        self.asked.append((start, rows))
+        end = min(start + rows, len(self.sizes))
+        size = sum(self.sizes[start:end])
+        if wanted.divisible is not None and size > wanted.divisible.reply:
+            raise ReplyTooLarge("Large.", size)
+        for row in range(start, end):
+            if row in self._bad:
+                raise self._bad[row]
+        if end - start > self._most:
+            raise TimedOut("Late.")
+        check((start, end), size)
+        self.read_at_once.append(size)
+        return start, end
+
+    async def read(self) -> list[int]:
+        """Return the rows that come."""
+        token = self._token
+        listing = Pages(self.page, token, "rows", 500, 100, lambda offset, _: self.left_out.append(offset))
+        return [row async for start, end in listing.read() for row in range(start, end)]
+
+    def _token(self, page: tuple[int, int]) -> str | None:
+        return token_at(page[1]) if page[1] < len(self.sizes) else None
+
+
+BROKEN = ServerFault("Broken.", status=500)
+BROKEN.temporary = False
+
+
+async def test_small_rows_come_in_full_pages_after_a_first_small_one() -> None:
+    rows = Rows([2000] * 1300)
+    assert await rows.read() == list(range(1300))
+    assert rows.asked == [(0, 100), (100, 500), (600, 500), (1100, 500), (1600, 500)]
+
+
+async def test_large_rows_come_in_pages_of_some_megabytes() -> None:
+    rows = Rows([1_000_000] * 60)
+    assert await rows.read() == list(range(60))
+    assert rows.asked[:2] == [(0, 100), (0, 6)]
+    assert max(rows.read_at_once) <= 1.5 * WANTED
+    assert len(rows.asked) < 20
+
+
+async def test_rows_that_grow_large_within_a_listing_are_not_read_at_once() -> None:
+    rows = Rows([1000] * 700 + [1_000_000] * 30)
+    assert await rows.read() == list(range(730))
+    assert max(rows.read_at_once) <= MOST
+
+
+async def test_a_page_that_takes_too_long_is_never_asked_for_again_in_that_size() -> None:
+    rows = Rows([1000] * 1000, most=120)
+    assert await rows.read() == list(range(1000))
+    assert [count for _, count in rows.asked].count(500) == AT_ONCE
+    assert len(rows.asked) < 25
+
+
+@pytest.mark.parametrize("bad", [0, 1, 150, 599, 999])
+async def test_a_row_that_cannot_be_read_is_left_out_with_a_few_requests(bad: int) -> None:
+    rows = Rows([1000] * 1000, bad={bad: BROKEN})
+    assert await rows.read() == [row for row in range(1000) if row != bad]
+    assert rows.left_out == [bad]
+    assert len(rows.asked) < 35
+
+
+async def test_a_listing_that_cannot_be_read_at_all_is_given_up() -> None:
+    rows = Rows([1000] * 1000, bad=dict.fromkeys(range(1000), BROKEN))
+    with pytest.raises(ServerFault):
+        await rows.read()
+    assert rows.left_out == list(range(LEFT_OUT))
+
+
+async def test_rows_of_which_the_reply_gets_lost_are_not_many_in_a_row() -> None:
+    rows = Rows([1000] * 1000, bad=dict.fromkeys(range(10, 1000), Lost("Gone.")))
+    with pytest.raises(Lost):
+        await rows.read()
+    assert len(rows.left_out) == LOST
+
+
+async def test_pages_of_one_row_are_asked_for_with_patience_and_larger_ones_are_not() -> None:
+    seen: list[tuple[int, bool]] = []
+
+    class Watched(Rows):
+        async def page(self, wanted: Wanted, check: Check[tuple[int, int]]) -> tuple[int, int]:
+            seen.append((wanted.rows or 0, wanted.divisible is None))
+            return await super().page(wanted, check)
+
+    await Watched([1000] * 200, bad={5: BROKEN}).read()
+    assert {patient for rows, patient in seen if rows == 1} == {True}
+    assert {patient for rows, patient in seen if rows > 1} == {False}
 
 
 def _every_third_passes(asked: Asked) -> Fault:

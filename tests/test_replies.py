@@ -24,7 +24,9 @@ from bulkexim.errors import (
     Refused,
     ServerFault,
     Throttled,
+    TimedOut,
     TooLarge,
+    UsageError,
 )
 from bulkexim.http.replies import raise_for_reply
 from bulkexim.http.retry import Patience
@@ -108,7 +110,7 @@ REPLIES = {
     "503 of a proxy": (page(503), ServerFault, UNKNOWN),
     "503 with a time": (page(503, **{"retry-after": "3"}), Throttled, NOT_YET),
     "503 with no time to wait": (page(503, **{"retry-after": "0"}), Throttled, NOT_YET),
-    "504": (page(504), ServerFault, UNKNOWN),
+    "504": (page(504), TimedOut, UNKNOWN),
 }
 
 
@@ -257,7 +259,7 @@ async def test_no_sentence_about_a_server_holds_the_secrets_of_its_address(
 )
 async def test_no_sentence_about_an_unusable_address_holds_its_secrets(uri: str) -> None:
     error = await _failed(uri, httpx.UnsupportedProtocol("never asked"))
-    assert type(error) is FatalError
+    assert type(error) is UsageError
     assert "pa55word" not in str(error)
 
 

@@ -36,8 +36,10 @@ async def probe(client: Client, endpoint: Endpoint) -> Capabilities:
     :raises TemporaryTrouble: nothing answers, or the server fails
     """
     try:
-        # First what every MLflow answers: a refusal here is one of the login, or no MLflow is there.
-        await client.call("POST", "api/2.0/mlflow/experiments/search", Nothing, body={"max_results": 1})
+        # First what every MLflow answers: a refusal here is one of the login, or no MLflow is there. No experiment has
+        # that name; one that is stored there may be damaged.
+        nothing = {"max_results": 1, "filter": "name = 'bulkexim probe'"}
+        await client.call("POST", "api/2.0/mlflow/experiments/search", Nothing, body=nothing)
         capabilities = await detected(client)
     except (NoSuchEndpoint, BadReply) as error:
         raise _not_mlflow(client, error) from error

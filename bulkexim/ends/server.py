@@ -15,14 +15,16 @@ import httpx
 from bulkexim.config import Endpoint
 from bulkexim.ends.capabilities import Capabilities, Nothing
 from bulkexim.ends.optional_routes import OptionalRoutes
-from bulkexim.ends.pages import pages
+from bulkexim.ends.page_tokens import token_at
+from bulkexim.ends.pages import Check, LeaveOut, Pages, Wanted
 from bulkexim.ends.probe import probe
+from bulkexim.ends.unread import Unread
 from bulkexim.errors import FatalError, NotFound, ObjectError
 from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Params
 from bulkexim.http.limiter import Limiter
-from bulkexim.http.retry import Patience, Repeat
+from bulkexim.http.retry import Divisible, Patience, Repeat
 from bulkexim.http.session import Session
 from bulkexim.http.storage import Storage, storage
 from bulkexim.http.transport import AiohttpTransport
@@ -44,6 +46,7 @@ class Server:
     ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so; ``home`` is the
     folder of a local store, from which relative addresses in it count; ``storage`` is the object storage behind it, if
     that was named; ``optional`` knows which of its pages' routes we may use.
+    ``unread`` gets the rows of listings that it cannot read; without it such a row ends the listing.
     """
 
     client: Client
@@ -53,14 +56,25 @@ class Server:
     home: Path | None = None
     storage: Storage | None = None
     optional: OptionalRoutes = field(default_factory=OptionalRoutes)
+    unread: Unread | None = None
 
-    async def get(self, path: str, reply: type[T], params: Params | None = None) -> T:
+    async def get(
+        self, path: str, reply: type[T], params: Params | None = None, *, divisible: Divisible | None = None
+    ) -> T:
         """GET a route below ``/api/2.0/mlflow/`` (or any other that starts with a slash)."""
-        return await self.client.call("GET", _route(path), reply, params=params)
+        return await self.client.call("GET", _route(path), reply, params=params, divisible=divisible)
 
-    async def post(self, path: str, body: Any, reply: type[T], repeat: Repeat = Repeat.SAFE) -> T:
+    async def post(
+        self,
+        path: str,
+        body: Any,
+        reply: type[T],
+        repeat: Repeat = Repeat.SAFE,
+        *,
+        divisible: Divisible | None = None,
+    ) -> T:
         """POST to a route below ``/api/2.0/mlflow/``."""
-        return await self.client.call("POST", _route(path), reply, body=body, repeat=repeat)
+        return await self.client.call("POST", _route(path), reply, body=body, repeat=repeat, divisible=divisible)
 
     async def send(self, method: str, path: str, body: Any, repeat: Repeat = Repeat.SAFE) -> None:
         """Make a call whose reply holds nothing of interest."""
@@ -72,31 +86,52 @@ class Server:
             await self.send(method, path, body)
 
     def search(
-        self, path: str, body: Mapping[str, Any], reply: type[Page], token: Callable[[Page], str | None]
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        reply: type[Page],
+        token: Callable[[Page], str | None],
+        *,
+        first: int | None = None,
+        at: Callable[[int], str] = token_at,
     ) -> AsyncIterator[Page]:
-        """Return the pages of a POST search.
+        """Return the pages of a POST search; `bulkexim.ends.pages.Pages` says what ``first`` and ``at`` are.
 
         :raises BadReply: the server gives a page token again and again, so that its pages would never end
         """
 
-        async def page(asked: str | None, check: Callable[[Page], None]) -> Page:
-            given, on = ({**body, "page_token": asked}, True) if asked else (body, False)
-            return await self.client.call("POST", _route(path), reply, body=given, check=check, heavy=on)
-
-        return pages(page, token, path)
-
-    def list(
-        self, path: str, params: Sequence[tuple[str, str | int]], reply: type[Page], token: Callable[[Page], str | None]
-    ) -> AsyncIterator[Page]:
-        """Return the pages of a GET search; see `search`."""
-
-        async def page(asked: str | None, check: Callable[[Page], None]) -> Page:
-            given = [*params, ("page_token", asked)] if asked else params
+        async def ask(page: Wanted, check: Check[Page]) -> Page:
+            given, heavy = {**body, **_of(page)}, bool(page.token)
             return await self.client.call(
-                "GET", _route(path), reply, params=given, check=check, heavy=asked is not None
+                "POST", _route(path), reply, body=given, check=check, heavy=heavy, divisible=page.divisible
             )
 
-        return pages(page, token, path)
+        return Pages(ask, token, path, body.get("max_results"), first, self.leave_out(path), at).read()
+
+    def list(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str | int]],
+        reply: type[Page],
+        token: Callable[[Page], str | None],
+        *,
+        first: int | None = None,
+    ) -> AsyncIterator[Page]:
+        """Return the pages of a GET search; see `search`."""
+        most = dict(params).get("max_results")
+        fixed = [(key, value) for key, value in params if key != "max_results"]
+
+        async def ask(page: Wanted, check: Check[Page]) -> Page:
+            given, heavy = [*fixed, *_of(page).items()], bool(page.token)
+            return await self.client.call(
+                "GET", _route(path), reply, params=given, check=check, heavy=heavy, divisible=page.divisible
+            )
+
+        return Pages(ask, token, path, int(most) if most else None, first, self.leave_out(path)).read()
+
+    def leave_out(self, path: str) -> LeaveOut | None:
+        """Return what notes the rows of a listing that cannot be read, if there is to be one."""
+        return self.unread.of(path) if self.unread else None
 
     def download(self, path: str, params: Params | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open a stored file; see `bulkexim.http.client.Client.download`."""
@@ -107,6 +142,12 @@ class Server:
         await self.client.aclose()
         if self.storage is not None:
             await self.storage.client.aclose()
+
+
+def _of(page: Wanted) -> dict[str, str | int]:
+    """Return what a question says of the page that it is for."""
+    said = {"max_results": page.rows, "page_token": page.token}
+    return {key: value for key, value in said.items() if value}
 
 
 def _route(path: str) -> str:
@@ -171,7 +212,8 @@ def _unprobed(
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
     known_as = identity or f"{str(base).rstrip('/')}{workspace}"
     behind = storage(endpoint, name, patience, client.traffic)
-    return Server(client, known_as, folder=endpoint.folder, storage=behind)
+    unread = Unread() if name == "source" else None  # A row that is missed at the destination would be made again.
+    return Server(client, known_as, folder=endpoint.folder, storage=behind, unread=unread)
 
 
 def _insist_on_signing(behind: Storage, name: str, capabilities: Capabilities) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from bulkexim.ends.pages import token_at
+from bulkexim.ends.page_tokens import token_at
 from bulkexim.errors import ObjectError, Refused
 from bulkexim.ids import MARKER_TAG, DestinationId, SourceId
 from bulkexim.kinds.compare import listings

@@ -40,6 +40,7 @@ from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
 from bulkexim.kinds.safeguards import safeguards, shows_nothing
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unread import unread
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.journal import rehearsal
 from bulkexim.ledger.schema import Row, State
@@ -145,6 +146,8 @@ class _Planning:
         self._events.emit(Activity("counting what stays at the source"))
         unsupported = UnsupportedKinds(pair.source, pair.settings, scope.selected, scope.registry)
         uncarried = [kind async for kind in self._unsupported(unsupported)]
+        for kind_name, left in unread(pair.source):
+            self._behind.add(StaysBehind(kind_name, *left))
         estimates = [total.estimate for total in self._sums.values()]
         whole = self._looking_back(resolving, clear=await pair.ledger.in_thread(pair.ledger.clear))
         for estimate in estimates:

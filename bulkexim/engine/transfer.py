@@ -20,6 +20,7 @@ from bulkexim.errors import BulkeximError
 from bulkexim.kinds.order import Scope, left_out, passes, resolve
 from bulkexim.kinds.safeguards import safeguards, shows_nothing
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unread import unread
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.schema import State
 from bulkexim.left_behind import Cause
@@ -62,6 +63,13 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
     await _tell_unmoved_points(pair, scope, events)
     await _count_what_stays(pair, scope, events)
     await look_back(pair, copier, done, events)
+    _tell_unread(pair, events)
+
+
+def _tell_unread(pair: Pair, events: Events) -> None:
+    """Tell what the source lists and cannot read; every listing so far may have met it."""
+    for kind_name, left in unread(pair.source):
+        events.emit(StaysBehind(kind_name, *left))
 
 
 async def _tell_unmoved_points(pair: Pair, scope: Scope, events: Events) -> None:

@@ -30,6 +30,7 @@ from bulkexim.kinds.compare.selection import referenced, select
 from bulkexim.kinds.distinct_ends import check_distinct
 from bulkexim.kinds.order import resolve
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unread import unread
 from bulkexim.ledger.journal import blank
 from bulkexim.left_behind import accepts
 from bulkexim.tasks import together
@@ -104,6 +105,8 @@ class _Verifying:
                 await self._group(needed(ends, files, selection, found, self._pairing.met["experiment"]))
             await self._group(registry(ends, files, selection.models))
         await self._pairing.left_over()
+        for kind_name, left in unread(ends.source):
+            self._found(Finding(kind=kind_name, verdict=Verdict.NOT_COMPARABLE, name="unknown", detail=left.detail))
 
     async def _group(self, comparisons: Sequence[AnyComparison], noted: AnyComparison | None = None) -> None:
         for one in comparisons:

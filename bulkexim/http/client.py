@@ -17,17 +17,20 @@ import msgspec
 
 from bulkexim.errors import (
     BadReply,
+    BadValue,
     CallError,
     Lost,
     Refused,
+    ReplyTooLarge,
     ServerFault,
     TemporaryTrouble,
     Throttled,
+    TimedOut,
 )
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.no_reply import Broken, meaning
 from bulkexim.http.replies import plain, raise_for_gateway, raise_for_reply
-from bulkexim.http.retry import Patience, Repeat, Traffic, Tries
+from bulkexim.http.retry import Divisible, Patience, Repeat, Traffic, Tries
 from bulkexim.http.transport import OWN_CONNECTION
 
 T = TypeVar("T")
@@ -77,15 +80,18 @@ class Client:
         params: Params | None = None,
         body: Any = None,
         repeat: Repeat = Repeat.SAFE,
-        check: Callable[[T], None] | None = None,
+        check: Callable[[T, int], None] | None = None,
         heavy: bool = False,
+        divisible: Divisible | None = None,
     ) -> T:
-        """Send a JSON call and return its reply as a ``reply``; ``check`` may raise that it makes no sense.
+        """Send a JSON call and return its reply as a ``reply``.
 
-        A ``heavy`` call keeps a process of the server busy for long: it goes to one that has nothing else to do.
+        ``check`` gets it with its size in bytes, and may raise that it makes no sense. A ``heavy`` call keeps a process
+        of the server busy for long: it goes to one that has nothing else to do.
 
         :raises Unsure: a call that may be sent only ``ONCE`` had no certain outcome
         :raises CallError: the server declined, or kept failing
+        :raises ReplyTooLarge: a ``divisible`` call brings more than it allows
         :raises TemporaryTrouble: the server could not be reached for as long as the patience lasts
         """
         what = self._named(method, path)
@@ -98,13 +104,14 @@ class Client:
                 request = self._request(method, path, params, content, headers)
                 if heavy:
                     request.extensions[OWN_CONNECTION] = True
-                response = await self._send(request, self._named(method, request.url.path), path)
+                most = divisible.reply if divisible else None
+                response = await self._send(request, self._named(method, request.url.path), path, most=most)
             decoded = _decoded(response, reply, what)
             if check is not None:
-                check(decoded)
+                check(decoded, len(response.content))
             return decoded
 
-        return await self.insist(send, what, repeat)
+        return await self.insist(send, what, repeat, divisible)
 
     @asynccontextmanager
     async def download(
@@ -199,14 +206,17 @@ class Client:
 
         return await self.insist(send, what)
 
-    async def _send(self, request: httpx.Request, what: str, path: str, *, stream: bool = False) -> httpx.Response:
+    async def _send(
+        self, request: httpx.Request, what: str, path: str, *, stream: bool = False, most: int | None = None
+    ) -> httpx.Response:
         self.traffic.requests += 1
         try:
             response = await self.http.send(request, stream=True)
             try:
                 if not stream or not response.is_success:
+                    content = await _read(response, most, what)
                     # The stream of httpx refers back to its response, so both would stay until Python collects cycles.
-                    response.stream = httpx.ByteStream(await response.aread())
+                    response.stream = httpx.ByteStream(content)
                 if not path.startswith(self.api):
                     raise_for_gateway(response, what)
                 raise_for_reply(response, what)
@@ -218,13 +228,13 @@ class Client:
             if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
                 self.limiter.pushed_back()
             raise meaning(error, what, self.patience.reply) from error
-        except (Throttled, ServerFault) as error:
+        except (Throttled, ServerFault, TimedOut) as error:
             self._note_push(error)
             raise
         self.limiter.succeeded()
         return response
 
-    def _note_push(self, error: Throttled | ServerFault) -> None:
+    def _note_push(self, error: Throttled | ServerFault | TimedOut) -> None:
         if isinstance(error, Throttled):
             if (error.retry_after or 0.0) > self.patience.seconds:
                 raise TemporaryTrouble(
@@ -235,7 +245,13 @@ class Client:
         elif error.status in OVERLOADED:
             self.limiter.pushed_back()
 
-    async def insist(self, send: Callable[[], Awaitable[T]], what: str, repeat: Repeat = Repeat.SAFE) -> T:
+    async def insist(
+        self,
+        send: Callable[[], Awaitable[T]],
+        what: str,
+        repeat: Repeat = Repeat.SAFE,
+        divisible: Divisible | None = None,
+    ) -> T:
         """Run ``send`` until it succeeds, as long as its errors are worth it and the patience lasts.
 
         :raises Unsure: see `call`
@@ -247,7 +263,7 @@ class Client:
         except CallError as error:
             first = error
         # Only a call that failed meets tenacity, which costs as much as a tenth of a small request.
-        tries = Tries(self.name, what, repeat, self.patience, self.traffic, self.sleep, self.clock)
+        tries = Tries(self.name, what, repeat, self.patience, self.traffic, self.sleep, self.clock, divisible)
         return await tries.after(first, began, send)
 
     def _named(self, method: str, path: str) -> str:
@@ -265,15 +281,40 @@ def _insist_on_attachment(response: httpx.Response, what: str) -> None:
         raise BadReply(f"{what}: the reply is not a file as MLflow sends it ({kind}, no attachment).")
 
 
+async def _read(response: httpx.Response, most: int | None, what: str) -> bytes:
+    """Return the body of a reply, as it is when it is unpacked.
+
+    :raises ReplyTooLarge: it has more than ``most`` bytes
+    """
+    if most is None or not response.is_success:
+        return await response.aread()
+    packed = "content-encoding" in response.headers
+    told = response.headers.get("content-length", "")
+    if told.isdecimal() and not packed:
+        if int(told) <= most:
+            return await response.aread()
+        raise ReplyTooLarge(f"{what}: a reply of {int(told):,} bytes is more than is read at once.", int(told))
+    pieces, size = list[bytes](), 0
+    async for piece in response.aiter_bytes():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise ReplyTooLarge(f"{what}: a reply of more than {most:,} bytes is not read at once.", None)
+    response._content = b"".join(pieces)  # noqa: SLF001 - as its own aread does
+    return response.content
+
+
 def _decoded(response: httpx.Response, reply: type[T], what: str) -> T:
     try:
-        return _read(response.content, reply)
+        return _json(response.content, reply)
+    except msgspec.ValidationError as error:
+        raise BadValue(f"{what}: the reply is not what MLflow sends ({error}).") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         kind = plain(response)(response.headers.get("content-type", "no content type"))[:SHOWN]
         raise BadReply(f"{what}: the reply is not what MLflow sends ({kind}; {error}).") from error
 
 
-def _read(content: bytes, reply: type[T]) -> T:
+def _json(content: bytes, reply: type[T]) -> T:
     """Decode JSON, and what MLflow's routes for its own pages send for it: Python's, with NaN as a bare word."""
     try:
         return msgspec.json.decode(content, type=reply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from bulkexim.errors import BadReply, BulkeximError, FatalError, Lost, NotSent
+from bulkexim.errors import BadReply, BulkeximError, FatalError, Lost, NotSent, TimedOut
 from bulkexim.http import advice
 from bulkexim.http.address import address_flag
 from bulkexim.http.broken import NotTls, ProxyRefuses, Untrusted
@@ -21,7 +21,7 @@ def meaning(error: Exception, what: str, seconds: float) -> BulkeximError:
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
             return NotSent(f"{what}: {error}.", remedy=advice.connection(error, name))
         case httpx.TimeoutException():
-            return Lost(f"{what}: no reply within {seconds:g} s.")
+            return TimedOut(f"{what}: no reply within {seconds:g} s.")
         case httpx.UnsupportedProtocol() | httpx.InvalidURL():
             return FatalError(f"{what}: {error}", f"Give an http:// or https:// address with {address_flag(name)}.")
         case httpx.DecodingError():

@@ -22,6 +22,7 @@ from bulkexim.errors import (
     Refused,
     ServerFault,
     Throttled,
+    TimedOut,
     TooLarge,
 )
 from bulkexim.http import advice, auth
@@ -102,22 +103,29 @@ def _call_error(response: httpx.Response, body: ErrorBody | None, text: str, nam
     if status == httpx.codes.NOT_IMPLEMENTED or code == "ENDPOINT_NOT_FOUND":
         return NoSuchEndpoint(text, status=status, cause=code)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        never = body is not None and _NEVER.search(body.message)
-        return Refused(text, status=status, cause=code) if never else ServerFault(text, status=status)
+        if body is not None and _NEVER.search(body.message):
+            return Refused(text, status=status, cause=code)
+        kind = TimedOut if status == httpx.codes.GATEWAY_TIMEOUT else ServerFault
+        return kind(text, status=status)
     if body is None and status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
         return NoSuchEndpoint(text, status=status)
+    return _refused(response, body, text, name)
+
+
+def _refused(response: httpx.Response, body: ErrorBody | None, text: str, name: str) -> Refused:
+    status = response.status_code
+    code = _shortened(plain(response)(str(body.error_code))) if body else ""
     if code == "RESOURCE_ALREADY_EXISTS":
         return AlreadyExists(text, status=status, cause=code)
     if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
         return NotFound(text, status=status, cause=code)
     if code == "BAD_REQUEST" and body and re.search(r"IntegrityError|UNIQUE constraint|UniqueViolation", body.message):
         return RacingDuplicate(text, status=status, cause="duplicate")
-    cause = code or f"HTTP {status}"
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         size = int(response.request.headers.get("content-length", 0))
         problem = f"{text}: a body of {size:,} bytes is more than is taken there."
         return TooLarge(problem, status=status, cause="too large", remedy=advice.body_limit(name, size))
-    return Refused(text, status=status, cause=cause, remedy=_remedy(response, body, name))
+    return Refused(text, status=status, cause=code or f"HTTP {status}", remedy=_remedy(response, body, name))
 
 
 def _remedy(response: httpx.Response, body: ErrorBody | None, name: str) -> str:

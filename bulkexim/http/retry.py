@@ -12,6 +12,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from bulkexim.errors import (
     BadReply,
+    BadValue,
+    BulkeximError,
     CallError,
     Lost,
     NotSent,
@@ -19,6 +21,7 @@ from bulkexim.errors import (
     ServerFault,
     TemporaryTrouble,
     Throttled,
+    TimedOut,
     Unsure,
 )
 
@@ -70,6 +73,17 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
+class Divisible:
+    """A call that can be made again for less: more than ``reply`` bytes are not read, and it is given up sooner.
+
+    Where it takes too long it is not repeated at all; where it fails or gets lost, ``tries`` times.
+    """
+
+    reply: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tries:
     """The tries of one call at the server ``name``, of which the first has failed."""
 
@@ -80,6 +94,7 @@ class Tries:
     traffic: Traffic
     sleep: Callable[[float], Awaitable[None]]
     clock: Callable[[], float]
+    divisible: Divisible | None = None
 
     async def after(self, first: CallError, began: float, send: Callable[[], Awaitable[T]]) -> T:
         """Run ``send`` until it succeeds, as long as its errors are worth it and the patience lasts.
@@ -87,46 +102,42 @@ class Tries:
         :raises Unsure: see `bulkexim.http.client.Client.call`
         :raises TemporaryTrouble: see `bulkexim.http.client.Client.call`
         """
-        outcomes, faults = iter([first]), 0
+        outcomes, met = iter([first]), _Met(self, began)
 
         async def once() -> T:
             if (failed := next(outcomes, None)) is not None:
                 raise failed
             return await send()
 
-        def out_of_patience(state: RetryCallState) -> bool:
-            nonlocal faults
-            error = state.outcome.exception() if state.outcome else None
-            if _is_fault(error):
-                faults += 1
-                return faults >= self.patience.fault_tries
-            waited = self.clock() - began
-            if isinstance(error, Lost) and not _is_absence(error):
-                return waited >= min(self.patience.seconds, LOST_SECONDS)
-            return waited >= self.patience.seconds
-
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._is_worth_it),
             wait=wait_exponential(multiplier=0.2, max=self.patience.longest_pause) + wait_random(0, 0.2),
-            stop=out_of_patience,
+            stop=met.enough,
             sleep=self._pause,
             reraise=True,
         )
         try:
             return await retrying(once)
         except CallError as error:
-            if self.repeat is Repeat.ONCE and not error.definite:
-                self.traffic.unsure += 1
-                raise Unsure(error.problem, cause=error.cause, status=error.status) from error
-            if _is_absence(error):
-                why = error.problem.partition(": ")[2].rstrip(".")
-                raise TemporaryTrouble(
-                    f"{self.what}: the {self.name} did not answer for {self.patience.seconds:.0f} s ({why}).",
-                    f"{error.remedy} Run the same command again when it is back.".lstrip(),
-                ) from error
-            if faults >= self.patience.fault_tries:
-                error.temporary = False  # It was the same every time.
-            raise
+            meaning = self._meaning(error, met)
+            if meaning is error:
+                raise
+            raise meaning from error
+
+    def _meaning(self, error: CallError, met: _Met) -> BulkeximError:
+        """Return what the error of the last try means for the call."""
+        if self.repeat is Repeat.ONCE and not error.definite:
+            self.traffic.unsure += 1
+            return Unsure(error.problem, cause=error.cause, status=error.status)
+        if _is_absence(error) and not (self.divisible and isinstance(error, Lost)):
+            why = error.problem.partition(": ")[2].rstrip(".")
+            return TemporaryTrouble(
+                f"{self.what}: the {self.name} did not answer for {self.patience.seconds:.0f} s ({why}).",
+                f"{error.remedy} Run the same command again when it is back.".lstrip(),
+            )
+        if met.faults >= self.patience.fault_tries:
+            error.temporary = False  # It was the same every time.
+        return error
 
     async def _pause(self, seconds: float) -> None:
         self.traffic.retries += 1
@@ -135,9 +146,36 @@ class Tries:
     def _is_worth_it(self, error: BaseException) -> bool:
         if not isinstance(error, CallError) or not error.worth_repeating:
             return False
+        if self.divisible and isinstance(error, TimedOut):
+            return False
         if self.repeat is Repeat.TELLING:
             return not isinstance(error, RacingDuplicate)
         return self.repeat is Repeat.SAFE or error.definite
+
+
+@dataclass(slots=True)
+class _Met:
+    """What the tries of one call met with, from the time ``began`` of the clock."""
+
+    tries: Tries
+    began: float
+    faults: int = 0
+    lost: int = 0
+
+    def enough(self, state: RetryCallState) -> bool:
+        """Return whether another try would be one too many."""
+        error = state.outcome.exception() if state.outcome else None
+        patience, divisible = self.tries.patience, self.tries.divisible
+        self.faults += _is_fault(error)
+        self.lost += isinstance(error, Lost) and (isinstance(error, BadValue) or not isinstance(error, BadReply))
+        if divisible and self.lost >= divisible.tries:
+            return True
+        if _is_fault(error):
+            return self.faults >= patience.fault_tries
+        waited = self.tries.clock() - self.began
+        if isinstance(error, Lost) and not _is_absence(error):
+            return waited >= min(patience.seconds, LOST_SECONDS)
+        return waited >= patience.seconds
 
 
 def _is_fault(error: BaseException | None) -> bool:
@@ -147,7 +185,7 @@ def _is_fault(error: BaseException | None) -> bool:
     return isinstance(error, BadReply | RacingDuplicate)
 
 
-def _is_absence(error: CallError) -> bool:
+def _is_absence(error: BaseException) -> bool:
     """Return whether the server is not there, or not for anybody."""
     gone = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
     return isinstance(error, NotSent | Throttled) or (isinstance(error, ServerFault) and error.status in gone)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bulkexim.ends.page_tokens import of_logged_models
 from bulkexim.ends.server import Server, segment
 from bulkexim.errors import NotFound, Refused
 from bulkexim.ids import SourceId
@@ -83,7 +84,8 @@ async def logged_models(
     }
     if query:
         body["filter"] = query
-    async for found in server.search("logged-models/search", body, _Page, lambda reply: reply.next_page_token):
+    path, at = "logged-models/search", of_logged_models(body)
+    async for found in server.search(path, body, _Page, lambda reply: reply.next_page_token, at=at):
         yield found.models
 
 

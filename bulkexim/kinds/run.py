@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from bulkexim.artifacts.copier import Copier
-from bulkexim.ends.pages import token_at
+from bulkexim.ends.page_tokens import token_at
 from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker

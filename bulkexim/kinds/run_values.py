@@ -21,7 +21,8 @@ PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 #: Tags that hold ids of the run itself, known only once it is created.
 OWN_ID_TAGS = ("mlflow.log-model.history",)
-PAGE = 500
+#: Runs of a page, and of the first one: nobody knows yet how large they are.
+PAGE, FIRST = 500, 100
 #: Experiments that one search names; MLflow takes thousands.
 EXPERIMENTS_AT_ONCE = 500
 #: Run ids that one search names.
@@ -135,7 +136,7 @@ async def search_runs(
         "max_results": page,
         "order_by": ["attributes.start_time ASC"],
     }
-    async for found in server.search("runs/search", body, RunPage, lambda reply: reply.next_page_token):
+    async for found in server.search("runs/search", body, RunPage, lambda reply: reply.next_page_token, first=FIRST):
         yield found.runs
 
 

@@ -12,7 +12,7 @@ from bulkexim.artifacts import mlmodel, places, served_names, walking
 from bulkexim.artifacts.owned import OfRun
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.two_ways import TwoWays
-from bulkexim.ends import pages as end_pages
+from bulkexim.ends.pages import Pages
 from bulkexim.kinds import (
     columns,
     experiment,
@@ -109,8 +109,8 @@ def _method(owner: type, name: str, change: Callable[[Any], Any]) -> Plant:
 
 
 def _pages_without_their_last(patch: pytest.MonkeyPatch, tenant: Tenant) -> None:
-    async def short(get: Any, token: Any, path: str) -> AsyncIterator[Any]:
-        async for page in original(get, token, path):
+    async def short(pages: Any) -> AsyncIterator[Any]:
+        async for page in original(pages):
             yield msgspec.structs.replace(
                 page,
                 **{
@@ -120,8 +120,8 @@ def _pages_without_their_last(patch: pytest.MonkeyPatch, tenant: Tenant) -> None
                 },
             )
 
-    original = end_pages.pages
-    everywhere(patch, original, short)
+    original = Pages.read
+    patch.setattr(Pages, "read", short)
 
 
 def _rows_without(kind: str, src_id: str) -> Plant:

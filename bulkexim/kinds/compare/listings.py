@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bulkexim.ends.page_tokens import of_logged_models, offset_of, token_at
 from bulkexim.ends.server import Server, segment
-from bulkexim.errors import BadReply, Lost, NotFound, Refused
+from bulkexim.errors import BadReply, CallError, Lost, NotFound, Refused, ReplyTooLarge, TimedOut
+from bulkexim.http.retry import Divisible
 from bulkexim.kinds.compare.records import Experiment, LoggedModel, RegisteredModel, Run, Version
 from bulkexim.tasks import together
 
@@ -20,11 +22,17 @@ V = TypeVar("V")
 Page = TypeVar("Page")
 #: Asks for the page of a token, of at most so many objects.
 Ask = Callable[[str | None, int], Awaitable[Page]]
+#: Goes on behind a row that cannot be read.
+Skip = Callable[[str | None, CallError], str]
 
 #: Objects of a page; a logged model comes with all of its metrics.
 PAGE, RUNS, MODELS = 1000, 500, 100
 #: Experiments that one search names.
 EXPERIMENTS = 500
+#: A page that has more bytes than this is asked for with fewer objects, as is one that fails so often.
+LARGE = Divisible(16_000_000, 3)
+#: Rows in a row that are left out because they cannot be read.
+SKIPPED = 20
 
 
 class _Pages(msgspec.Struct, frozen=True):
@@ -182,20 +190,34 @@ async def _of(server: Server, path: str, params: dict[str, str], *, odd: bool = 
 def _searched(server: Server, path: str, body: dict[str, Any], size: int) -> AsyncIterator[_Pages]:
     async def ask(token: str | None, size: int) -> _Pages:
         given = {**body, "max_results": size} | ({"page_token": token} if token else {})
-        return await server.post(path, given, _Pages)
+        return await server.post(path, given, _Pages, divisible=LARGE if size > 1 else None)
 
-    return _pages(ask, path, size)
+    after = of_logged_models(body) if path == "logged-models/search" else token_at
+    return _pages(ask, path, size, _skipping(server, path, after))
 
 
 def _got(server: Server, path: str, params: Sequence[tuple[str, str | int]], size: int) -> AsyncIterator[_Pages]:
     async def ask(token: str | None, size: int) -> _Pages:
         given = [*params, ("max_results", size), *([("page_token", token)] if token else [])]
-        return await server.get(path, _Pages, given)
+        return await server.get(path, _Pages, given, divisible=LARGE if size > 1 else None)
 
-    return _pages(ask, path, size)
+    return _pages(ask, path, size, _skipping(server, path, token_at))
 
 
-async def _pages(ask: Ask[_Pages], path: str, size: int) -> AsyncIterator[_Pages]:
+def _skipping(server: Server, path: str, at: Callable[[int], str]) -> Skip:
+    """Return what leaves out a row that the source cannot read, notes it, and gives the token of the next."""
+
+    def skip(token: str | None, error: CallError) -> str:
+        offset, leave_out = offset_of(token), server.leave_out(path)
+        if offset is None or leave_out is None:
+            raise error
+        leave_out(offset, error)
+        return at(offset + 1)
+
+    return skip
+
+
+async def _pages(ask: Ask[_Pages], path: str, size: int, skip: Skip) -> AsyncIterator[_Pages]:
     """Yield pages to the last, smaller ones where a server cannot give them as large.
 
     :raises BadReply: a token comes again, so that the pages would never end
@@ -203,16 +225,22 @@ async def _pages(ask: Ask[_Pages], path: str, size: int) -> AsyncIterator[_Pages
     """
     token: str | None = None
     seen: set[str] = set()
+    skipped, most = 0, size
     while True:
         try:
             page = await ask(token, size)
-        except Lost:
+        except (Lost, ReplyTooLarge) as error:
             if size == 1:
-                raise
+                skipped += 1
+                if skipped > SKIPPED:
+                    raise
+                token = skip(token, error)
             size = max(1, size // 8)
+            if isinstance(error, TimedOut | ReplyTooLarge):
+                most = size
             continue
         yield page
-        token = page.next_page_token
+        skipped, token, size = 0, page.next_page_token, min(most, size * 2)
         if not token:
             return
         if token in seen:
