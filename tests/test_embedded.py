@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import re
+import shlex
 import shutil
 import signal
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -28,6 +31,8 @@ from bulkexim.errors import BulkeximError, FatalError, UsageError
 pytestmark = pytest.mark.anyio
 
 EARLIER_SCHEMA = "cfd24bdc0731"
+#: With the MLflow that will serve the store: the ``mlflow`` of the path may be another one, or none.
+UPGRADE = re.escape(shlex.quote(sys.executable)) + r" -m mlflow db upgrade sqlite:////.*/other-upgraded\.db"
 """A revision that MLflow 3.17 knows, and has left behind."""
 
 
@@ -162,7 +167,10 @@ async def test_a_start_that_fails_shows_the_log(
 
 @pytest.mark.parametrize(
     ("schema", "advice"),
-    [(EARLIER_SCHEMA, r"mlflow db upgrade sqlite:////.*/other-upgraded\.db"), ("ffffffffffff", "newer mlflow")],
+    [
+        (EARLIER_SCHEMA, UPGRADE),
+        ("ffffffffffff", "newer mlflow"),
+    ],
 )
 async def test_another_schema_is_refused_unaltered(
     sqlite_store: Store, tmp_path: Path, schema: str, advice: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import connected
@@ -180,3 +183,20 @@ def test_a_file_store_arrives_from_its_own_server(
     again = migrated(source, destination, tmp_path / "work", include_deleted=True)
     assert (moved(again), again.exit_code) == (0, 0)
     assert changes(after, read(destination.url)) == []
+
+
+def test_an_infinity_that_was_measured_on_a_logged_model_of_a_file_store_stays_linked(
+    fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source, destination = fresh_server(store=tmp_path / "mlruns"), fresh_server()
+    client = MlflowClient(source.url, source.url)
+    run_id = client.create_run("0").info.run_id
+    model = client.create_logged_model("0", "net", run_id)
+    values = {"up": math.inf, "down": -math.inf, "not a number": math.nan, "plain": 0.5}
+    client.log_batch(run_id, [Metric(key, value, 1000, 1, model.model_id) for key, value in values.items()])
+    client.finalize_logged_model(model.model_id, "READY")
+    report = migrated(source, destination, tmp_path / "work")
+    assert (report.failures, report.exit_code) == ((), 0)
+    (arrived,) = read(destination.url).logged_models.values()
+    assert {metric.key for metric in arrived.metrics or ()} == set(values)
+    assert told(verified(source, destination)) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import sqlite3
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def _older(path: Path) -> FatalError:
     copy = path.with_stem(f"{path.stem}-upgraded")
     has_wal = path.with_name(f"{path.name}-wal").exists()
     copying = ["sqlite3", str(path), f".backup '{copy}'"] if has_wal else ["cp", str(path), str(copy)]
-    upgrading = ["mlflow", "db", "upgrade", f"sqlite:///{copy}"]
+    # With the MLflow that will serve it: another one may come first on the path, and be an older one.
+    upgrading = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{copy}"]
     return FatalError(
         f"{path} has the schema of an older MLflow, and a store is never altered here.",
         f"While nothing writes to it, upgrade a copy in the same folder ({shlex.join(copying)}, "

@@ -7,6 +7,8 @@ half the time that it takes for ``get-history-bulk-interval``, and a third of th
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +44,14 @@ A_CLOCK = 10_000_000
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 #: Values that JSON has no number for are texts.
 MetricValue = float | Literal["NaN", "Infinity", "-Infinity"]
+
+
+def as_kept(value: MetricValue) -> float:
+    """Return a value as a logged model shows it: neither databases nor the ledger hold a NaN, nor an infinity."""
+    number = float(value)
+    if math.isinf(number):
+        return math.copysign(sys.float_info.max, number)
+    return 0.0 if math.isnan(number) else number
 
 
 class Point(msgspec.Struct, frozen=True, gc=False):

@@ -5,7 +5,6 @@ Their metrics are part of the metric stream of a run; the links are kept in the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,6 +34,7 @@ from bulkexim.kinds.columns import (
 )
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
+from bulkexim.kinds.history import as_kept
 from bulkexim.kinds.logged_model_values import (
     EXPERIMENTS_AT_ONCE,
     LoggedModel,
@@ -320,12 +320,6 @@ def _digest(plan: ModelPlan, *, artifacts: bool) -> str:
     return content_digest(info, params, metrics, model.deleted, plan.run, unordered(plan.tags), artifacts)
 
 
-def _kept(value: float | str) -> float:
-    """Return a value as MLflow keeps it for a logged model; neither its databases nor the ledger hold a NaN."""
-    number = float(value)
-    return 0.0 if math.isnan(number) else number
-
-
 def _links(model: LoggedModel) -> list[tuple[object, ...]]:
     return [
         (
@@ -334,7 +328,7 @@ def _links(model: LoggedModel) -> list[tuple[object, ...]]:
             metric.timestamp,
             metric.step,
             model.info.model_id,
-            _kept(metric.value),
+            as_kept(metric.value),
             metric.dataset_name,
             metric.dataset_digest,
         )

@@ -12,7 +12,7 @@ from bulkexim.ends.server import Server
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.columns import INPUT_TAG, INPUT_TAG_KEY, NUL, Form, Lengths, dataset_lengths, whole_or_cut
-from bulkexim.kinds.history import Point
+from bulkexim.kinds.history import Point, as_kept
 from bulkexim.kinds.wire import Tag, as_dicts
 from bulkexim.ledger.queries import Link
 
@@ -116,8 +116,8 @@ async def write_data(
 
 def _links_of(point: Point, by_point: Links) -> list[Link]:
     found = by_point.get((point.key, point.timestamp, point.step), ())
-    # A logged model keeps NaN as 0.0, and several values may share key, time and step.
-    return [link for link in found if link.value == point.value or (point.value == "NaN" and link.value == 0.0)]
+    # Several values may share key, time and step.
+    return [link for link in found if as_kept(link.value) == as_kept(point.value)]
 
 
 def _of_model(point: Point, link: Link, models: Mapping[SourceId, DestinationId]) -> Point:

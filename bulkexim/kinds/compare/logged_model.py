@@ -141,6 +141,8 @@ def _metrics(model: LoggedModel, runs: Mapping[str, str]) -> Facts:
     groups: dict[str, list[str]] = {}
     for metric in model.data.metrics:
         dataset = f", dataset {metric.dataset_name} ({metric.dataset_digest})" if metric.dataset_name else ""
-        point = f"step {metric.step}, time {metric.timestamp}: {number(metric.value)}"
+        # A database has no NaN for a logged model: it keeps 0. A file store has.
+        value = number(0.0 if metric.value == "NaN" else metric.value)
+        point = f"step {metric.step}, time {metric.timestamp}: {value}"
         groups.setdefault(f"{metric.key} of run {runs.get(metric.run_id) or metric.run_id}{dataset}", []).append(point)
     return {group: dict(Counter(points)) for group, points in groups.items()}
