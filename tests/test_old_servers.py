@@ -1,9 +1,11 @@
 """MLflow 2.22 at either end: everything it can hold is moved, and nothing that it cannot is lost in silence."""
 
+import math
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from bulkexim.errors import FatalError
 from tests.conftest import StartServer
@@ -60,3 +62,21 @@ def test_logged_models_are_refused_before_anything_is_written_to_an_old_server(
     # The files of a version that is a logged model's stay behind with it.
     report = migrated(small_tenant.url, destination, tmp_path, without=("logged_model",), accept=("version-source",))
     assert (report.failures, report.exit_code) == ((), 0)
+
+
+def test_a_run_that_goes_on_is_written_again_at_an_old_server(
+    fresh_server: StartServer, old_python: str, tmp_path: Path
+) -> None:
+    """MLflow before 3.16 refuses points that it has: a NaN, and those of several metrics beyond a hundred in a call."""
+    source, destination = fresh_server(), fresh_server(python=old_python)
+    client = MlflowClient(source.url)
+    run_id = client.create_run("0", run_name="goes on").info.run_id
+    points = [Metric(f"metric {key}", step / 7, 1000 + step, step) for key in range(10) for step in range(30)]
+    client.log_batch(run_id, [*points, Metric("not a number", math.nan, 1000, 1)])
+    report = migrated(source, destination, tmp_path, without=("logged_model",))
+    assert (report.failures, report.exit_code) == ((), 0)
+    client.log_batch(run_id, [Metric("metric 3", 9.0, 2000, 31), Metric("not a number", math.nan, 2000, 2)])
+    client.set_terminated(run_id)
+    again = migrated(source, destination, tmp_path, without=("logged_model",))
+    assert (again.failures, again.exit_code) == ((), 0)
+    assert compare(source.url, destination.url) == []

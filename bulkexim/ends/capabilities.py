@@ -91,6 +91,14 @@ class Capabilities:
         return BULK_RUNS if self.version >= (2, 11) else OLD_BULK_RUNS
 
     @property
+    def skips_known_points(self) -> bool:
+        """Whether metric points that a run has may be among those of a call.
+
+        Before 3.16 they may not where one is NaN, or where a call holds more than 100 points, of several metrics.
+        """
+        return self.version >= (3, 16)
+
+    @property
     def removes_experiment_tags(self) -> bool:
         """Whether a tag of an experiment can be removed."""
         return self.version >= (3, 2)

@@ -243,7 +243,7 @@ class RunKind(Kind[Run, RunPlan]):
             for key in gone_tags(row.written, tags, existing.data.tags):
                 await self._pair.destination.remove("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
             tags = missing((tag for tag in tags if tag.key != NAME_TAG), existing.data.tags, self._longest.tag)
-        await write_data(
+        unlinked = await write_data(
             self._pair.destination,
             dst_id,
             self._longest,
@@ -255,7 +255,7 @@ class RunKind(Kind[Run, RunPlan]):
         )
         lost = await self._write_links(draft, dst_id, details, existing)
         copied = await self._copy(draft, row)
-        return Filled(copied.bytes, copied.remarks, (*lost, *copied.left))
+        return Filled(copied.bytes, copied.remarks, (*unlinked, *lost, *copied.left))
 
     async def _revived(self, draft: Draft[RunPlan], dst_id: DestinationId) -> Run:
         """Return the run as it stands at the destination, taken out of the bin so that it can be written."""

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from bulkexim.ends.server import Server
+from bulkexim.errors import RacingDuplicate, Refused
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.columns import INPUT_TAG, INPUT_TAG_KEY, NUL, Form, Lengths, dataset_lengths, whole_or_cut
-from bulkexim.kinds.history import Point, as_kept
+from bulkexim.kinds.history import Point, as_kept, history
+from bulkexim.kinds.logged_model_values import get_logged_model
 from bulkexim.kinds.wire import Tag, as_dicts
 from bulkexim.ledger.queries import Link
+from bulkexim.left_behind import Cause, LeftBehind
 
 #: ``mlflow.utils.validation``: entries of one log-batch call in all, and params and tags among them.
 BATCH = 1000
 PARAMS = 100
 TAGS = 100
+LOG_BATCH = "runs/log-batch"
+#: Points of one call that a run may have already, at a server that looks for them in parts (MLflow before 3.16).
+KNOWN_POINTS = 100
 
 Links = Mapping[tuple[str, int, int], Sequence[Link]]
 
@@ -42,6 +49,8 @@ class Batches:
     params: list[Tag]
     tags: list[Tag]
     metrics: list[Point] = field(default_factory=list)
+    #: Points that the run had already, and that the server takes no second time, for another logged model.
+    unlinked: list[PointOfModel] = field(default_factory=list)
 
     async def add(self, metrics: Sequence[Point]) -> None:
         """Take metric values and send every call that is full."""
@@ -68,10 +77,50 @@ class Batches:
                 "tags": as_dicts(form.tags(tags, self.longest.tag)),
                 "metrics": self.metrics[:room],
             }
-            await self.destination.send("POST", "runs/log-batch", {key: value for key, value in body.items() if value})
+            await self._log({key: value for key, value in body.items() if value})
 
         await whole_or_cut(post, cuttable=any(NUL in row.value for row in (*params, *tags)))
         self.params, self.tags, self.metrics = self.params[PARAMS:], self.tags[TAGS:], self.metrics[room:]
+
+    async def _log(self, body: dict[str, Any]) -> None:
+        if self.destination.capabilities.skips_known_points:
+            await self.destination.send("POST", LOG_BATCH, body)
+            return
+        try:
+            await self.destination.send("POST", LOG_BATCH, body, Repeat.TELLING)
+        except RacingDuplicate:
+            await self._log_unknown(body)
+
+    async def _log_unknown(self, body: dict[str, Any]) -> None:
+        """Write what a run does not have yet; points that it has are sent only to link them to their logged model."""
+        points: Sequence[Point] = body.get("metrics", ())
+        known = await self._known({point.key for point in points})
+        new = [point for point in points if _identity(point) not in known]
+        rest = {key: value for key, value in (body | {"metrics": new}).items() if value}
+        await self.destination.send("POST", LOG_BATCH, rest)
+        linked = [point for point in points if isinstance(point, PointOfModel) and _identity(point) in known]
+        self.unlinked += [point for point in linked if point.value == "NaN"]
+        sendable = [point for point in linked if point.value != "NaN"]
+        for start in range(0, len(sendable), KNOWN_POINTS):
+            some = {"run_id": self.run_id, "metrics": sendable[start : start + KNOWN_POINTS]}
+            await self.destination.send("POST", LOG_BATCH, some)
+
+    async def _known(self, keys: Iterable[str]) -> set[_Identity]:
+        run_id = SourceId(self.run_id)
+        return {
+            _identity(point)
+            for key in sorted(keys)
+            async for page in history(self.destination, run_id, key)
+            for point in page
+        }
+
+
+_Identity = tuple[str, int, int, float, bool]
+
+
+def _identity(point: Point) -> _Identity:
+    """Return what tells a metric point from the others of its run (the key of MLflow's table)."""
+    return point.key, point.timestamp, point.step, as_kept(point.value), point.value == "NaN"
 
 
 async def write_data(
@@ -84,11 +133,11 @@ async def write_data(
     points: AsyncIterator[Sequence[Point]],
     links: Sequence[Link],
     models: Mapping[SourceId, DestinationId],
-) -> None:
+) -> Sequence[LeftBehind]:
     """Write params, tags and the full metric history; points of logged models carry their model and dataset.
 
     Of a param that is longer than the server takes, what it takes is written. One point may belong to several models;
-    the server takes it once in a call, so the others follow in later calls.
+    the server takes it once in a call, so the others follow in later calls. Return the links that it does not take.
     """
     by_point: dict[tuple[str, int, int], list[Link]] = {}
     for link in links:
@@ -112,6 +161,18 @@ async def write_data(
     for metrics in later:
         await batches.add(metrics)
         await batches.finish()
+    return [left for point in batches.unlinked if (left := await _unlinked(destination, run_id, point)) is not None]
+
+
+async def _unlinked(destination: Server, run_id: DestinationId, point: PointOfModel) -> LeftBehind | None:
+    """Look whether a NaN that a run had already is among the metrics of its logged model."""
+    with suppress(Refused):
+        found = await get_logged_model(destination, point.model_id)
+        at = (SourceId(run_id), point.key, point.timestamp, point.step)
+        if at in {(one.run_id, one.key, one.timestamp, one.step) for one in found.data.metrics}:
+            return None
+    reason = "MLflow before 3.16 links a NaN to one logged model only"
+    return LeftBehind(Cause.LINK, f"{point.key} at step {point.step} of logged model {point.model_id}: {reason}")
 
 
 def _links_of(point: Point, by_point: Links) -> list[Link]:
