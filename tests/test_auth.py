@@ -108,7 +108,7 @@ async def test_an_auth_plugin_of_mlflow_signs_every_request() -> None:
     recorder = Recorder()
     await recorder.headers(auth="signing")
     assert [request.headers["x-signature"] for request in recorder.requests] == [
-        "POST /api/2.0/mlflow/experiments/search 17",
+        "POST /api/2.0/mlflow/experiments/search 52",
         "GET /version 0",
         "GET /api/3.0/mlflow/server-info 0",
     ]

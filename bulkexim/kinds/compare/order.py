@@ -22,11 +22,11 @@ def tracking(ends: Compared, files: Files, selection: Selection) -> list[AnyComp
 
     Runs come before logged models, for they name the deleted ones, which no search shows.
     """
-    homes, linked = sorted(selection.homes), selection.logged_models
+    homes, logged = sorted(selection.homes), selection.logged_models
     return [
         ExperimentComparison(ends, files, selection.chosen),
-        RunComparison(ends, files, homes, deleted=selection.deleted, linked=linked),
-        *([LoggedModelComparison(ends, files, homes)] if linked else []),
+        RunComparison(ends, files, homes, deleted=selection.deleted, logged=logged, linked=selection.linked),
+        *([LoggedModelComparison(ends, files, homes)] if logged else []),
     ]
 
 
@@ -35,11 +35,14 @@ def needed(
 ) -> list[AnyComparison]:
     """Return what compares the objects that only versions need, and the experiments of these that were not ``met``."""
     owners = [one for one in selection.all if one.experiment_id in found.homes and one.experiment_id not in met]
-    linked = selection.logged_models
+    logged = selection.logged_models
+    runs = RunComparison(
+        ends, files, only=sorted(found.runs), deleted=selection.deleted, logged=logged, linked=selection.linked
+    )
     return [
         ExperimentComparison(ends, files, owners),
-        RunComparison(ends, files, only=sorted(found.runs), deleted=selection.deleted, linked=linked),
-        *([LoggedModelComparison(ends, files, only=sorted(found.models))] if linked else []),
+        runs,
+        *([LoggedModelComparison(ends, files, only=sorted(found.models))] if logged else []),
     ]
 
 
