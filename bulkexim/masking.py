@@ -48,6 +48,14 @@ _SHAPES = (
     r"\beyJ[\w-]{8,999}\.[\w-]{8,9999}\.[\w-]*",
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
 )
+#: Letters of the shortest text that is a secret wherever it stands; a shorter one may be an ordinary word.
+_TELLING = 8
+#: Letters from which on a short secret that is no word is masked, and what a word or a name is made of.
+_ODD, _WORD = 4, re.compile(r"[\w.-]+")
+#: What goes before a secret that is told as one: its name, and a word or a sign or two.
+_TOLD = (
+    r"(?:passw(?:or)?d|passphrase|pwd|token|secret|credentials?|api[-_ ]?key)(?:\s+(?:is|was|of|for))?[\s:=\"'(]{1,4}"
+)
 #: Names of variables that hold secrets: of MLflow, of storage, of anything that a server which we start inherits.
 _VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|ACCESS_KEY|ACCOUNT_KEY|API_KEY)(?!.*(_FILE|_PATH))")
 #: Letters of the shortest value of such a variable: "true" is no secret.
@@ -55,10 +63,20 @@ _SHORTEST = 8
 
 
 def masking(secrets: Iterable[str] = ()) -> Mask:
-    """Return a function that masks in a text ``secrets``, in whatever form, and whatever looks like a secret."""
-    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    """Return a function that masks in a text ``secrets``, in whatever form, and whatever looks like a secret.
+
+    A short secret may be a word of any text, such as "team". It is masked only where it is told as a secret: to mask
+    that word everywhere would spoil every sentence, and show what it stands for. One that no name would be is masked
+    wherever it stands alone.
+    """
+    given = {secret for secret in secrets if secret}
+    forms = {form for secret in given for form in _forms(secret) if len(form) >= _TELLING}
+    odd = [secret for secret in given if _ODD <= len(secret) < _TELLING and not _WORD.fullmatch(secret)]
     known = [_BREAK.join(map(_letter, form)) for form in sorted(forms, key=len, reverse=True)]
-    pattern = re.compile("|".join([*known, *_SHAPES]), re.IGNORECASE)
+    short = {form for secret in given if len(secret) < _TELLING for form in (secret, quote(secret, safe=""))}
+    told = [rf"({_TOLD}){re.escape(form)}(?!\w)" for form in sorted(short, key=len, reverse=True)]
+    alone = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in odd]
+    pattern = re.compile("|".join([*known, *told, *alone, *_SHAPES]), re.IGNORECASE)
 
     def replaced(found: re.Match[str]) -> str:
         return "".join(filter(None, found.groups())) + MASKED

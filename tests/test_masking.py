@@ -103,6 +103,43 @@ def test_plain_words_stay(text: str) -> None:
     assert shaped(text) == text
 
 
+@pytest.mark.parametrize("secret", ["a", "team", "x7#Q"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The destination has a deleted experiment 'team'.",
+        "a run of team-a cannot be moved",
+        "steam, teams and x7#Qs",
+        "Check the user name and password, or the token.",
+    ],
+)
+def test_a_short_secret_garbles_no_sentence(secret: str, text: str) -> None:
+    assert masking([secret])(text) == text
+
+
+@pytest.mark.parametrize("secret", ["a", "team", "x7#Q"])
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("password={} x", "password=*** x"),
+        ('"password": "{}"', '"password": "***"'),
+        ("the password '{}' is wrong", "the password '***' is wrong"),
+        ("the token is {}.", "the token is ***."),
+        ("Password: {}", "Password: ***"),
+        ("http://ada:{}@host/x", "http://***@host/x"),
+    ],
+)
+def test_a_short_secret_is_masked_where_it_is_told_as_one(secret: str, told: str, shown: str) -> None:
+    # In an address, a secret that is no word is known by itself; the user before it is none.
+    assert masking([secret])(told.format(secret)) in (shown, told.format("***"))
+
+
+def test_the_login_of_a_short_password_is_masked_in_the_header_and_as_a_pair() -> None:
+    header = "Basic " + b64encode(b"ada-lovelace:team").decode()
+    mask = masking(auth.secrets({"authorization": header}))
+    assert mask(f"got {header.removeprefix('Basic ')} for ada-lovelace:team of team") == "got *** for *** of team"
+
+
 class _Part(NamedTuple):
     text: str
 

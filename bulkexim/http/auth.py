@@ -62,8 +62,9 @@ def _password(authorization: str) -> Iterator[str]:
     if scheme.lower() == "basic":
         with suppress(ValueError):
             # A token may stand alone, as the name of a user without a password.
-            user, _, password = b64decode(login).decode().partition(":")
-            yield password or user
+            plain = b64decode(login).decode()
+            user, _, password = plain.partition(":")
+            yield from (plain, password or user)
 
 
 def all_secrets(endpoint: Endpoint) -> Iterator[str]:
