@@ -11,7 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from bulkexim.config import Settings
-from bulkexim.engine.apply import CREATE_TRIES, Apply
+from bulkexim.engine.apply import CREATE_TRIES, FAULTS, Apply
 from bulkexim.engine.events import Events, Stepped
 from bulkexim.errors import FatalError, Lost, ObjectError, Refused, TemporaryTrouble, Unsure
 from bulkexim.ids import SourceId, marker
@@ -135,6 +135,18 @@ async def test_a_create_that_always_gets_lost_is_given_up_as_unsure(bench: Bench
         await bench.move()
     assert bench.kind.calls.count("create one") == CREATE_TRIES
     assert (await bench.row()).state is State.INTENT
+
+
+async def test_a_server_that_fails_on_every_create_is_taken_at_its_word(bench: Bench) -> None:
+    bench.kind.raises["create one"] = Unsure("INTERNAL_ERROR: no such column (HTTP 500)", status=500)
+    with pytest.raises(Refused, match="no such column") as raised:
+        await bench.move()
+    assert not raised.value.temporary
+    assert bench.kind.calls.count("create one") == FAULTS
+    assert (await bench.row()).state is State.PLANNED
+    bench.restart()
+    await bench.move()
+    assert bench.copies == 1
 
 
 async def test_nothing_is_created_as_long_as_the_destination_cannot_be_asked(bench: Bench) -> None:

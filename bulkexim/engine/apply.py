@@ -9,19 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import anyio
 import msgspec
 
 from bulkexim.engine.events import Events, Stepped
-from bulkexim.errors import CallError, ObjectError, Unsure
+from bulkexim.errors import CallError, ObjectError, Refused, Unsure
 from bulkexim.ids import SourceId, marker
 from bulkexim.kinds.base import Draft, Filled, Kind, Placed
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.schema import Row, State
 
 CREATE_TRIES = 6
+#: Creates of one object after which a server that fails on each of them, and makes nothing, is taken at its word.
+FAULTS = 2
 
 Reading = Callable[[], Awaitable[Any]]
 Translation = Callable[[], Awaitable[Draft[Any]]]
@@ -96,19 +99,24 @@ class Apply:
             placed = await self._settled(kind, draft, mark, row.intent_at)
             if placed is not None:
                 return placed
+        faults, last = 0, ""
         for _ in range(CREATE_TRIES):
             self._step(kind, draft, State.INTENT, row)
             try:
                 return await self._create(kind, draft, mark)
-            except Unsure:
+            except Unsure as error:
                 placed = await self._settled(kind, draft, mark, time.time())
                 if placed is not None:
                     return placed
+                faults, last = faults + (error.status == HTTPStatus.INTERNAL_SERVER_ERROR), error.problem
+                if faults >= FAULTS:
+                    await self.pair.ledger.withdrawn(kind.name, draft.id)
+                    raise Refused(error.problem, cause=error.cause, status=error.status) from error
             except ObjectError as error:
                 if not isinstance(error, CallError) or error.definite:
                     await self.pair.ledger.withdrawn(kind.name, draft.id)
                 raise
-        raise Unsure("The destination lost the create call every time.", cause="create lost")
+        raise Unsure(f"The destination lost the create call every time: {last}", cause="create lost")
 
     async def _create(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str) -> Placed:
         # A create that has left is waited for and written down, even when the run is stopped meanwhile.
