@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -64,6 +64,11 @@ class UnsupportedKinds:
     selected: Sequence[Experiment]
     registry: bool
 
+    @property
+    def _listing(self) -> Server:
+        """The source, which says of a kind that it could not be counted, and not of each row that it cannot read."""
+        return replace(self.source, unread=None)
+
     async def counted(self) -> AsyncIterator[Counted]:
         """Yield the kinds of which something stays behind, or of which that could not be found out.
 
@@ -92,11 +97,11 @@ class UnsupportedKinds:
             yield "mcp_server", self._listed("/api/3.0/mlflow/mcp-servers", [("max_results", PAGE)])
 
     async def _listed(self, path: str, params: Sequence[tuple[str, str | int]]) -> Counts:
-        async for page in self.source.list(path, params, _Listing, lambda reply: reply.next_page_token):
+        async for page in self._listing.list(path, params, _Listing, lambda reply: reply.next_page_token):
             yield len(page)
 
     async def _searched(self, path: str, body: dict[str, object]) -> Counts:
-        async for page in self.source.search(path, body, _Listing, lambda reply: reply.next_page_token):
+        async for page in self._listing.search(path, body, _Listing, lambda reply: reply.next_page_token):
             yield len(page)
 
     async def _traces(self) -> Counts:
@@ -114,7 +119,7 @@ class UnsupportedKinds:
 
     async def _prompts(self) -> Counts:
         patterns = self.settings.models
-        async for page in registered_models(self.source, IS_PROMPT):
+        async for page in registered_models(self._listing, IS_PROMPT):
             yield sum(chosen(patterns, prompt.name) for prompt in page)
 
     async def _datasets(self) -> Counts:
