@@ -147,7 +147,9 @@ def next_step(report: Report, work_dir: Path) -> str:
         )
     if report.failed:
         listing = command("status --failures", work_dir)
-        return f"Next: run the same command again, it tries exactly what is missing. Every failure: {listing}"
+        again = "run the same command again, it tries exactly what is missing"
+        first = "" if report.temporary else "mend what the causes above name, then "
+        return f"Next: {first}{again}. Every failure: {listing}"
     if report.not_accepted:
         return (
             "Everything else arrived. Next: look at what was left behind; if it may stay there, "
