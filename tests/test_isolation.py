@@ -8,7 +8,6 @@ import pytest
 from mlflow.entities import Metric
 
 from bulkexim import Report
-from bulkexim.errors import TemporaryTrouble
 from tests.support.migrating import migrated
 from tests.support.oracle import compare, read
 from tests.support.servers import Servers
@@ -53,18 +52,6 @@ def fragile(servers: Servers, tmp_path: Path) -> Fragile:
     return Fragile(servers, tmp_path)
 
 
-def test_a_listing_that_the_source_cannot_answer_ends_the_run_with_a_sentence_and_loses_nothing(
-    fragile: Fragile,
-) -> None:
-    bad = fragile.build.runs["run 3"]
-    fragile.sql("update runs set start_time = 'not a time' where run_uuid = ?", bad)
-    with pytest.raises(TemporaryTrouble, match="runs/search"):
-        fragile.migrated()
-    assert "fragile" in {found.name for found in read(fragile.destination.url).experiments.values()}
-    fragile.sql("update runs set start_time = ? where run_uuid = ?", START + 3, bad)
-    fragile.complete()
-
-
 def test_a_folder_that_cannot_be_listed_fails_its_run_alone(fragile: Fragile) -> None:
     bad = fragile.build.runs["run 3"]
     (file,) = fragile.source.artifacts.glob(f"*/{bad}/artifacts/model/weights.bin")
@@ -85,16 +72,6 @@ def test_a_folder_that_cannot_be_listed_fails_its_run_alone(fragile: Fragile) ->
 
     file.unlink()
     aside.rename(file)
-    fragile.complete()
-
-
-def test_a_run_that_the_server_cannot_show_fails_alone(fragile: Fragile) -> None:
-    bad = fragile.build.runs["run 3"]
-    fragile.sql("update metrics set timestamp = 'broken' where run_uuid = ?", bad)
-    report = fragile.migrated()
-    assert [failure.id for failure in report.failures if failure.kind == "run"] == [bad]
-    assert len(report.failures) == 1
-    fragile.sql("update metrics set timestamp = ? where run_uuid = ?", START, bad)
     fragile.complete()
 
 
