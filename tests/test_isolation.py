@@ -75,19 +75,15 @@ def test_a_folder_that_cannot_be_listed_fails_its_run_alone(fragile: Fragile) ->
     fragile.complete()
 
 
-def test_a_version_that_cannot_be_registered_stops_its_own_model_only(fragile: Fragile) -> None:
+def test_a_version_whose_source_is_refused_keeps_its_number_and_is_told(fragile: Fragile) -> None:
     client = fragile.build.client
     for name in ("good", "of the bad run"):
         client.create_model_version(name, "s3://bucket/x")
     update = "update model_versions set source = ? where name = 'of the bad run' and version = 1"
     fragile.sql(update, "s3://bucket/../x")
     report = fragile.migrated()
-    assert [failure.id for failure in report.failures if failure.kind == "model_version"] == [
-        "of the bad run/1",
-        "of the bad run/2",
-    ]
-    assert report.exit_code == 3
+    assert (report.failures, report.exit_code) == ((), 3)
+    told = [(str(one.cause), left.id) for one in report.left_behind for left in one.first]
+    assert told == [("version-source", "of the bad run/1")]
     after = read(fragile.destination.url)
-    assert sorted(after.versions) == [("good", 1), ("good", 2)]
-    fragile.sql(update, f"runs:/{fragile.build.runs['run 3']}/model")
-    fragile.complete()
+    assert sorted(after.versions) == [("good", 1), ("good", 2), ("of the bad run", 1), ("of the bad run", 2)]
