@@ -16,7 +16,9 @@ from anyio.lowlevel import checkpoint
 
 from bulkexim.config import Settings
 from bulkexim.ends.server import Server
-from bulkexim.engine.events import Event, Finished, Outcome
+from bulkexim.engine.apply import Apply
+from bulkexim.engine.events import Event, Events, Finished, Outcome
+from bulkexim.engine.moving import Pass
 from bulkexim.errors import Lost, Refused, Unsure
 from bulkexim.http.client import Client
 from bulkexim.http.limiter import Limiter
@@ -25,6 +27,7 @@ from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.journal import journal
 from bulkexim.ledger.schema import Row
+from tests.virtual_clock import VirtualClock
 
 
 class Fate(Enum):
@@ -220,3 +223,11 @@ class Heard:
     def outcomes(self) -> dict[Outcome, int]:
         """How many objects ended how; one that was told twice counts twice."""
         return dict(Counter(event.outcome for event in self.events if isinstance(event, Finished)))
+
+
+async def moved(ends: Pair, kind: Things) -> Heard:
+    """Run one pass to its end, as a process of its own."""
+    heard = Heard()
+    events = Events(heard)
+    await Pass(kind, ends, events, Apply(ends, events, VirtualClock().skip)).run()
+    return heard

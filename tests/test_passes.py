@@ -17,7 +17,7 @@ from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Draft, Filled
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.schema import Row, State
-from tests.fake_kind import Containers, Heard, Thing, Things, pair
+from tests.fake_kind import Containers, Heard, Thing, Things, moved, pair
 from tests.virtual_clock import VirtualClock, settle
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +29,6 @@ SEEDS = range(5)
 async def ends(tmp_path: Path) -> AsyncIterator[Pair]:
     async with pair(tmp_path) as ends:
         yield ends
-
-
-async def moved(ends: Pair, kind: Things) -> Heard:
-    """Run one pass to its end, as a process of its own."""
-    heard = Heard()
-    events = Events(heard)
-    await Pass(kind, ends, events, Apply(ends, events, VirtualClock().skip)).run()
-    return heard
 
 
 @pytest.mark.parametrize("seed", SEEDS)

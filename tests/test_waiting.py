@@ -11,14 +11,11 @@ from weakref import ReferenceType, ref
 import pytest
 
 from bulkexim.engine import lanes as lanes_module
-from bulkexim.engine.apply import Apply
-from bulkexim.engine.events import Events, Outcome
-from bulkexim.engine.moving import Pass
+from bulkexim.engine.events import Outcome
 from bulkexim.errors import Lost
 from bulkexim.ids import SourceId
 from bulkexim.kinds.scope import Pair
-from tests.fake_kind import Heard, Thing, Things, pair
-from tests.virtual_clock import VirtualClock
+from tests.fake_kind import Thing, Things, moved, pair
 
 pytestmark = pytest.mark.anyio
 
@@ -30,14 +27,6 @@ HELD = 4
 async def ends(tmp_path: Path) -> AsyncIterator[Pair]:
     async with pair(tmp_path) as ends:
         yield ends
-
-
-async def moved(ends: Pair, kind: Things) -> Heard:
-    """Run one pass to its end, as a process of its own."""
-    heard = Heard()
-    events = Events(heard)
-    await Pass(kind, ends, events, Apply(ends, events, VirtualClock().skip)).run()
-    return heard
 
 
 class Fresh(Things):
