@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from tests.support.ports import free_port
@@ -41,10 +42,11 @@ class ObjectStorage:
 
 @contextmanager
 def object_storage() -> Iterator[ObjectStorage]:
-    """Runs the service in this process."""
+    """Runs the service in this process, which remembers the buckets of an earlier one: all are dropped first."""
     port = free_port()
     service = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     service.start()
+    s3_backends.reset()
     try:
         url = f"http://127.0.0.1:{port}"
         client = boto3.client(

@@ -129,9 +129,10 @@ class Servers:
         if own and workers == 1 and not store and not args and not env and not artifacts:
             return self._fork(home, uri, port or free_port())
         # By its script, for MLflow 1 cannot be run as a module; and it serves artifacts only when it is told.
-        command = [str(Path(python).with_name("mlflow")), "server", "--workers", str(workers), *args]
+        command = [str(Path(python).with_name("mlflow")), "server", "--workers", str(workers)]
         command += ["--backend-store-uri", str(store or uri)]
         command += ["--serve-artifacts", "--artifacts-destination", artifacts or str(home / "artifacts")]
+        command += args  # Last, so that they win over what stands above.
         return self._spawn(home, uri, port or free_port(), command, env or {})
 
     def copy(self, server: MlflowServer) -> MlflowServer:
