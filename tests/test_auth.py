@@ -65,13 +65,17 @@ async def test_the_credentials_file_of_mlflow_is_read_where_nothing_else_is_give
 
 
 class HeaderPlugin:
-    """An ``mlflow.request_header_provider``."""
+    """An ``mlflow.request_header_provider`` whose token is a new one each time that it is asked."""
+
+    def __init__(self) -> None:
+        self._asked = 0
 
     def in_context(self) -> bool:
         return True
 
     def request_headers(self) -> dict[str, str]:
-        return {"x-team": "blue"}
+        self._asked += 1
+        return {"x-team": "blue", "Authorization": f"Bearer {self._asked}"}
 
 
 class AuthPlugin:
@@ -101,6 +105,20 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plugins")
 async def test_header_plugins_of_mlflow_add_to_every_request() -> None:
     assert (await Recorder().headers())["x-team"] == "blue"
+
+
+@pytest.mark.usefixtures("plugins")
+async def test_header_plugins_are_asked_for_each_request_for_their_token_may_be_renewed() -> None:
+    recorder = Recorder()
+    await recorder.headers()
+    sent = [request.headers["authorization"] for request in recorder.requests]
+    assert len(sent) > 1
+    assert sent == [f"Bearer {asked}" for asked in range(1, len(sent) + 1)]
+
+
+@pytest.mark.usefixtures("plugins")
+async def test_a_login_that_is_given_wins_over_that_of_a_header_plugin_as_in_mlflow() -> None:
+    assert (await Recorder().headers(token="abc"))["authorization"] == "Bearer abc"
 
 
 @pytest.mark.usefixtures("plugins")

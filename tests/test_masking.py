@@ -182,7 +182,8 @@ def test_variables_of_secrets_are_known_by_their_names() -> None:
 def test_the_secrets_of_an_end_are_known(
     login: dict[str, str], known: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "_plugin_headers", lambda: {"x-plugin": "of-a-plugin", "x-team": "blue"})
+    given = {"x-plugin": "of-a-plugin", "x-team": "blue"}
+    monkeypatch.setattr(auth, "plugin_headers", lambda: lambda: given)
     found = set(auth.all_secrets(Endpoint(**login)))  # type: ignore[arg-type]  # all of them are texts
     assert known | {"of-a-plugin"} <= found
     assert "blue" not in found

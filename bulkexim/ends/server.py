@@ -205,6 +205,7 @@ def _unprobed(
         transport or AiohttpTransport(tls=auth.tls(endpoint)),
         patience.timeout,
         headers=auth.headers(endpoint),
+        more=auth.plugin_headers(),
         auth=auth.plugin(endpoint) or login,
     )
     first = replace(FIRST_PATIENCE, reply=patience.reply)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import ssl
 from base64 import b64decode, b64encode
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,8 +30,11 @@ _SHORTEST = 8
 
 
 def headers(endpoint: Endpoint) -> dict[str, str]:
-    """Return the headers of every request: login, workspace and those of MLflow's header plugins."""
-    chosen = _plugin_headers()
+    """Return the headers that stay the same for every request: login and workspace.
+
+    :raises UsageError: the login fits in no header
+    """
+    chosen: dict[str, str] = {}
     if endpoint.workspace:
         chosen[WORKSPACE_HEADER] = endpoint.workspace
     username, password = _login(endpoint)
@@ -39,12 +42,35 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
         chosen["Authorization"] = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
     elif endpoint.token:
         chosen["Authorization"] = f"Bearer {endpoint.token}"
+    _check(chosen, "Check the login.")
+    return chosen
+
+
+def plugin_headers() -> Callable[[], dict[str, str]]:
+    """Return what asks MLflow's header plugins, once for each request: a token of theirs may be renewed meanwhile.
+
+    As in ``mlflow.tracking.request_header.registry``, the values of two plugins for one header are joined.
+
+    :raises UsageError: when called, a value fits in no header
+    """
+    providers = [point.load()() for point in entry_points(group="mlflow.request_header_provider")]
+
+    def asked() -> dict[str, str]:
+        found: dict[str, str] = {}
+        for provider in providers:
+            if provider.in_context():
+                for name, value in provider.request_headers().items():
+                    found[name] = f"{found[name]} {value}" if name in found else value
+        _check(found, "Check the header plugins of MLflow that are installed.")
+        return found
+
+    return asked
+
+
+def _check(chosen: Mapping[str, str], remedy: str) -> None:
     for name, value in chosen.items():
         if not (value.isascii() and value.isprintable()):
-            raise UsageError(
-                f"The value for the header {name} holds characters that no header can.", "Check the login."
-            )
-    return chosen
+            raise UsageError(f"The value for the header {name} holds characters that no header can.", remedy)
 
 
 def secrets(sent: Mapping[str, str]) -> Iterator[str]:
@@ -70,6 +96,7 @@ def _password(authorization: str) -> Iterator[str]:
 def all_secrets(endpoint: Endpoint) -> Iterator[str]:
     """Yield every secret with which ``endpoint`` may be entered, whether a request bears it or not."""
     yield from filter(None, (endpoint.password, endpoint.token))
+    yield from secrets(plugin_headers()())
     yield from secrets(headers(endpoint))
     if login := endpoint.uri.partition("://")[2].rpartition("@")[0]:
         user, _, password = login.partition(":")
@@ -127,16 +154,6 @@ class _RequestsAuth(httpx.Auth):
         signed = self._auth(theirs)
         request.headers.update({name: str(value) for name, value in signed.headers.items()})
         yield request
-
-
-def _plugin_headers() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for point in entry_points(group="mlflow.request_header_provider"):
-        provider = point.load()()
-        if provider.in_context():
-            for name, value in provider.request_headers().items():
-                found[name] = f"{found[name]} {value}" if name in found else value
-    return found
 
 
 def _login(endpoint: Endpoint) -> tuple[str | None, str | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import httpx
 
@@ -16,7 +17,10 @@ class _NoCookies(httpx.Cookies):
 
 
 class Session(httpx.AsyncClient):
-    """Sends requests below ``base_url`` over ``transport``, with ``headers`` beside our own."""
+    """Sends requests below ``base_url`` over ``transport``, with ``headers`` beside our own.
+
+    ``more`` is asked for each request, and gives headers that none of ``headers`` has.
+    """
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class Session(httpx.AsyncClient):
         timeout: httpx.Timeout,
         *,
         headers: Mapping[str, str] = MappingProxyType({}),
+        more: Callable[[], Mapping[str, str]] = dict,
         auth: httpx.Auth | tuple[str, str] | None = None,
     ) -> None:
         super().__init__(
@@ -37,6 +42,16 @@ class Session(httpx.AsyncClient):
             trust_env=False,
         )
         self._none = _NoCookies()
+        self._fixed = frozenset(name.lower() for name in headers)
+        self._more = more
+
+    def build_request(self, *args: Any, **options: Any) -> httpx.Request:
+        """Build a request as httpx does."""
+        request = super().build_request(*args, **options)
+        for name, value in self._more().items():
+            if name.lower() not in self._fixed:
+                request.headers[name] = value
+        return request
 
     @property
     def cookies(self) -> httpx.Cookies:
