@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-# Before MLflow is imported anywhere: no telemetry, no long retries, and nobody's own server or credentials.
-for _name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+# Before MLflow is imported anywhere: no telemetry, no long retries, and nobody's own server, credentials or proxy.
+for _name in [name for name in os.environ if name.startswith("MLFLOW_") or name.lower().endswith("_proxy")]:
     del os.environ[_name]
 os.environ |= {
     "MLFLOW_DISABLE_TELEMETRY": "true",

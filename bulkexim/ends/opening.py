@@ -13,6 +13,7 @@ from bulkexim.ends.local_store import ACCEPTED, is_local, local_store, scheme
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import UsageError
 from bulkexim.http.retry import Patience
+from bulkexim.http.transport import AiohttpTransport
 
 _DATABASES = ("postgresql", "postgres", "mysql", "mssql", "sqlite")
 
@@ -68,7 +69,8 @@ async def _served(
         # Logins are left behind: a server on loopback asks for none.
         loopback = Endpoint(uri=url, workspace=endpoint.workspace, concurrency=endpoint.concurrency, rps=endpoint.rps)
         known_as = identity or f"{store.identity}{workspace}"
-        async with connected(loopback, name, identity=known_as, patience=patience) as server:
+        direct = AiohttpTransport()  # Ours, on this machine: no proxy stands before it.
+        async with connected(loopback, name, identity=known_as, transport=direct, patience=patience) as server:
             yield replace(server, home=store.home)
 
 

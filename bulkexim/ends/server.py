@@ -24,6 +24,7 @@ from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Params
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.proxy import proxy_for
 from bulkexim.http.retry import Divisible, Patience, Repeat
 from bulkexim.http.session import Session
 from bulkexim.http.storage import Storage, storage
@@ -202,7 +203,7 @@ def _unprobed(
     base = base.copy_with(userinfo=b"")
     http = Session(
         base,
-        transport or AiohttpTransport(tls=auth.tls(endpoint)),
+        transport or AiohttpTransport(tls=auth.tls(endpoint), proxy=proxy_for(base)),
         patience.timeout,
         headers=auth.headers(endpoint),
         more=auth.plugin_headers(),

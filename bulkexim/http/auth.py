@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from urllib.request import getproxies_environment
 
 import httpx
 
@@ -98,10 +99,11 @@ def all_secrets(endpoint: Endpoint) -> Iterator[str]:
     yield from filter(None, (endpoint.password, endpoint.token))
     yield from secrets(plugin_headers()())
     yield from secrets(headers(endpoint))
-    if login := endpoint.uri.partition("://")[2].rpartition("@")[0]:
-        user, _, password = login.partition(":")
-        yield from {password or user, unquote(password or user)}
-        yield b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    for address in (endpoint.uri, *getproxies_environment().values()):
+        if login := address.rpartition("@")[0].rpartition("://")[2]:
+            user, _, password = login.partition(":")
+            yield from {password or user, unquote(password or user)}
+            yield b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
 
 
 def tls(endpoint: Endpoint) -> ssl.SSLContext | bool:

@@ -13,6 +13,7 @@ from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.proxy import proxy_for
 from bulkexim.http.retry import Patience, Traffic
 from bulkexim.http.session import Session
 from bulkexim.http.transport import AiohttpTransport
@@ -64,5 +65,5 @@ def storage(endpoint: Endpoint, name: str, patience: Patience, traffic: Traffic)
     # What stands behind the host belongs to one file: whoever gives a signed address means the storage.
     given = server_address(endpoint.storage.partition("?")[0], f"{name} storage")
     origin = given.copy_with(userinfo=b"", path="/")
-    http = Session(origin, AiohttpTransport(tls=auth.tls(endpoint)), patience.timeout)
+    http = Session(origin, AiohttpTransport(tls=auth.tls(endpoint), proxy=proxy_for(origin)), patience.timeout)
     return Storage(Client(f"{name} storage", http, Limiter(None, None), patience, traffic), flag)

@@ -47,11 +47,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends httpx requests over aiohttp; the number of connections is bounded by the caller.
 
     A kept connection belongs to one process of a server for good. A request with the extension `OWN_CONNECTION` goes to
-    whichever process takes a new one first, which is one that has nothing else to do.
+    whichever process takes a new one first, which is one that has nothing else to do. All go through ``proxy``, if one
+    is given.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | bool = True, proxy: httpx.URL | None = None) -> None:
         self._tls = tls
+        self._proxy = proxy
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     def _session(self, *, own: bool) -> aiohttp.ClientSession:
@@ -69,13 +71,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits: dict[str, float | None] = request.extensions.get("timeout", {})
         body = request.stream if isinstance(request.stream, httpx.AsyncByteStream) else None
-        with in_httpx_terms(request):
+        with in_httpx_terms(request, self._proxy):
             response = await self._session(own=OWN_CONNECTION in request.extensions).request(
                 request.method,
                 URL(str(request.url), encoded=True),
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 data=_content(request, body),
                 allow_redirects=False,
+                proxy=None if self._proxy is None else str(self._proxy),
                 timeout=aiohttp.ClientTimeout(sock_connect=limits.get("connect"), sock_read=limits.get("read")),
             )
         acknowledge(response)
