@@ -206,7 +206,7 @@ def _unprobed(
         transport or AiohttpTransport(tls=auth.tls(endpoint), proxy=proxy_for(base)),
         patience.timeout,
         headers=auth.headers(endpoint),
-        more=auth.plugin_headers(),
+        per_request=auth.plugin_headers(),
         auth=auth.plugin(endpoint) or login,
     )
     first = replace(FIRST_PATIENCE, reply=patience.reply)

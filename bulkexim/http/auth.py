@@ -100,7 +100,7 @@ def all_secrets(endpoint: Endpoint) -> Iterator[str]:
     yield from secrets(plugin_headers()())
     yield from secrets(headers(endpoint))
     for address in (endpoint.uri, *getproxies_environment().values()):
-        if login := address.rpartition("@")[0].rpartition("://")[2]:
+        if login := (address.partition("://")[2] or address).rpartition("@")[0]:
             user, _, password = login.partition(":")
             yield from {password or user, unquote(password or user)}
             yield b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()

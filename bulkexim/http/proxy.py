@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # public by use: requests reads it too
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # not in typeshed
 
 import httpx
 

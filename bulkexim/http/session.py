@@ -19,7 +19,7 @@ class _NoCookies(httpx.Cookies):
 class Session(httpx.AsyncClient):
     """Sends requests below ``base_url`` over ``transport``, with ``headers`` beside our own.
 
-    ``more`` is asked for each request, and gives headers that none of ``headers`` has.
+    ``per_request`` is asked for each request; a header that is also in ``headers`` keeps its value from there.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Session(httpx.AsyncClient):
         timeout: httpx.Timeout,
         *,
         headers: Mapping[str, str] = MappingProxyType({}),
-        more: Callable[[], Mapping[str, str]] = dict,
+        per_request: Callable[[], Mapping[str, str]] = dict,
         auth: httpx.Auth | tuple[str, str] | None = None,
     ) -> None:
         super().__init__(
@@ -43,12 +43,12 @@ class Session(httpx.AsyncClient):
         )
         self._none = _NoCookies()
         self._fixed = frozenset(name.lower() for name in headers)
-        self._more = more
+        self._per_request = per_request
 
     def build_request(self, *args: Any, **options: Any) -> httpx.Request:
         """Build a request as httpx does."""
         request = super().build_request(*args, **options)
-        for name, value in self._more().items():
+        for name, value in self._per_request().items():
             if name.lower() not in self._fixed:
                 request.headers[name] = value
         return request
