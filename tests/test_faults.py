@@ -49,7 +49,8 @@ def test_commits_within_the_settling_time_leave_no_double(ground: Ground) -> Non
 def test_a_rate_limit_is_found_and_kept(ground: Ground) -> None:
     throttled = anyio.run(lambda: throttle(ground, rate=25.0, skip=1.0))
     assert (throttled.exit_code, throttled.differences, throttled.ignored) == (0, (), 0)
-    assert throttled.settled >= 0.6 * throttled.rate
+    # How much of the rate is used depends on the machine; the campaign F3 measures it.
+    assert throttled.refused <= 0.3
 
 
 def test_a_server_that_went_away_and_came_back_is_waited_for(ground: Ground) -> None:
