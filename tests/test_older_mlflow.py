@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import LoggedModelOutput, Metric
 
 from bulkexim.config import Endpoint
 from bulkexim.ends.server import connected
@@ -205,3 +205,33 @@ def test_an_infinity_that_was_measured_on_a_logged_model_of_a_file_store_stays_l
     (arrived,) = read(destination.url).logged_models.values()
     assert {metric.key for metric in arrived.metrics or ()} == set(values)
     assert told(verified(source, destination)) == []
+
+
+def test_a_deleted_logged_model_that_the_destination_cannot_show_is_not_called_missing(
+    fresh_server: StartServer, tmp_path: Path
+) -> None:
+    """As MLflow 3.0 to 3.6 answers."""
+
+    async def as_3_4(request: Request, forward: Forward) -> Reply:
+        if request.path == "/version":
+            return Reply(200, [(b"content-type", b"text/plain")], b"3.4.0")
+        if "allow_deleted" in request.target:
+            text = b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Logged model not found."}'
+            return Reply(404, [(b"content-type", b"application/json")], text)
+        return await forward()
+
+    source, destination = fresh_server(), fresh_server()
+    client = MlflowClient(source.url, source.url)
+    run_id = client.create_run("0").info.run_id
+    kept, dropped = (client.create_logged_model("0", name, run_id) for name in ("kept", "dropped"))
+    client.log_outputs(run_id, [LoggedModelOutput(kept.model_id, 1), LoggedModelOutput(dropped.model_id, 1)])
+    for model in (kept, dropped):
+        client.finalize_logged_model(model.model_id, "READY")
+    client.set_terminated(run_id)
+    client.delete_logged_model(dropped.model_id)
+    with telling(destination.url, as_3_4) as older:
+        report = migrated(source, older.url, tmp_path, include_deleted=True)
+        assert (report.failures, report.exit_code) == ((), 0)
+        found = verified(source, older.url, include_deleted=True)
+    assert told(found) == ["logged_model dropped not comparable MLflow before 3.7 shows no deleted logged model"]
+    assert found.exit_code == 3

@@ -70,6 +70,11 @@ class Capabilities:
         return self.version >= (3, 0)
 
     @property
+    def shows_deleted_logged_models(self) -> bool:
+        """Whether a deleted logged model can be asked for by its id."""
+        return self.version >= (3, 7)
+
+    @property
     def searches_outputs(self) -> bool:
         """Whether a search of runs shows the logged models that they wrote."""
         return self.version >= (3, 6)

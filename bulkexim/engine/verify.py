@@ -204,7 +204,9 @@ def _lifecycle(paired: Paired) -> list[Difference]:
 
 
 def _missing(one: AnyComparison, subject: Subject[Any]) -> Finding:
-    return Finding(kind=one.name, verdict=Verdict.MISSING, name=subject.name, id=subject.id)
+    why = one.unseen(subject)
+    verdict = Verdict.NOT_COMPARABLE if why else Verdict.MISSING
+    return Finding(kind=one.name, verdict=verdict, name=subject.name, id=subject.id, detail=why)
 
 
 def _not_comparable(one: AnyComparison, paired: Paired, error: ObjectError) -> Finding:

@@ -149,6 +149,11 @@ class Comparison(ABC, Generic[V]):
         :raises ObjectError: one of the two cannot be read
         """
 
+    def unseen(self, subject: Subject[V]) -> str:
+        """Return why the destination would not show the object that came from ``subject``, or nothing: it would."""
+        del subject
+        return ""
+
     def selects(self, found: Present) -> bool:
         """Return whether the selection would name the source object of ``found``, if it still were there."""
         del found

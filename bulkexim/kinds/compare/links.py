@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.compare.base import Facts, Partners
 from bulkexim.kinds.compare.cut import copied, fitting, uncut
 from bulkexim.kinds.compare.records import ModelLink, Run
@@ -55,6 +56,17 @@ def _parts(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
 def without_partner(links: Sequence[ModelLink], partners: Partners) -> str:
     """Return the ids of logged models that are not at the destination, as a tag keeps them."""
     return " ".join(one.model_id for one in links if not partners.find("logged_model", one.model_id))[:LONGEST_TAG]
+
+
+def pair_unseen(run: Run, found: Run, partners: Partners) -> None:
+    """Pair the logged models that two runs wrote and that bear no marker to pair them by, in the order of the runs."""
+    known, origins = partners.of("logged_model"), partners.origins("logged_model")
+    wanted = [one for one in run.outputs.model_outputs if one.model_id not in known]
+    there = [one for one in found.outputs.model_outputs if one.model_id not in origins]
+    if [one.step for one in wanted] == [one.step for one in there]:
+        for one, other in zip(wanted, there, strict=True):
+            known[SourceId(one.model_id)] = DestinationId(other.model_id)
+            origins[other.model_id] = SourceId(one.model_id)
 
 
 def models(run: Run, found: Run, partners: Partners) -> tuple[Facts, Facts]:

@@ -70,6 +70,10 @@ class LoggedModelComparison(Comparison[LoggedModel]):
             found |= set(map(SourceId, await _each(self.ends.source, ids[start : start + self.window])))
         return found
 
+    def unseen(self, subject: Subject[LoggedModel]) -> str:
+        shown = not subject.deleted or self.ends.destination.capabilities.shows_deleted_logged_models
+        return "" if shown else "MLflow before 3.7 shows no deleted logged model"
+
     async def read(self, pairs: Sequence[Paired]) -> dict[str, LoggedModel]:
         return await _each(self.ends.destination, [paired.dst_id for paired in pairs])
 

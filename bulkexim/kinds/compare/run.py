@@ -13,7 +13,7 @@ from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Pre
 from bulkexim.kinds.compare.cut import whole, whole_pairs
 from bulkexim.kinds.compare.files import FileSides
 from bulkexim.kinds.compare.histories import Histories
-from bulkexim.kinds.compare.links import LONGEST_TAG, dataset_texts, datasets, models, without_partner
+from bulkexim.kinds.compare.links import LONGEST_TAG, dataset_texts, datasets, models, pair_unseen, without_partner
 from bulkexim.kinds.compare.masks import NAME_TAG
 from bulkexim.kinds.compare.metrics import MetricReader
 from bulkexim.kinds.compare.records import Run, value_of
@@ -118,6 +118,8 @@ class RunComparison(Comparison[Run]):
                 sources = await self._each_source(sources)
                 self._note_models("source", sources.values())
             arrived = await self._each_arrived(there)
+            if not self.ends.destination.capabilities.shows_deleted_logged_models:
+                self._pair_unseen(pairs, sources, arrived)
         else:
             known = sorted(self.ends.partners.of(self.home).values())
             arrived = await listings.runs_of(self.ends.destination, known, there)
@@ -126,6 +128,12 @@ class RunComparison(Comparison[Run]):
         await before.read_ahead()
         await after.read_ahead()
         return Window(sources, arrived, MetricReader(before, after))
+
+    def _pair_unseen(self, pairs: Sequence[Paired], sources: Mapping[str, Run], arrived: Mapping[str, Run]) -> None:
+        """Pair logged models that the destination does not show, for they are deleted: only runs name them there."""
+        for paired in pairs:
+            if (run := sources.get(paired.subject.id)) and (found := arrived.get(paired.dst_id)):
+                pair_unseen(run, found, self.ends.partners)
 
     async def sides(self, paired: Paired, read: Window) -> Sides | None:
         found = read.arrived.get(paired.dst_id)
