@@ -175,6 +175,7 @@ def test_variables_of_secrets_are_known_by_their_names() -> None:
         ({"uri": "http://ada:se%20cret@host:5000"}, {"se%20cret", "se cret", "YWRhOnNlIGNyZXQ="}),
         ({"uri": "http://only-a-token@host"}, {"only-a-token"}),
         ({"uri": "http://ada:raw/slash@host"}, {"raw/slash"}),
+        ({"uri": "http://ada:se://cret@host"}, {"se://cret"}),
         ({"uri": "http://h", "username": "ada", "password": "pw"}, {"pw", "YWRhOnB3"}),
         ({"uri": "http://h", "token": "a-token"}, {"a-token"}),
     ],
