@@ -19,6 +19,7 @@ os.environ |= {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+from bulkexim.http import retry  # noqa: E402
 from tests.support.old_mlflow import VARIABLE, OldTenants, interpreter  # noqa: E402
 from tests.support.postgres import PostgresCluster, PostgresUnavailable  # noqa: E402
 from tests.support.servers import MlflowServer, Servers  # noqa: E402
@@ -31,6 +32,14 @@ StartServer = Callable[..., MlflowServer]
 def anyio_backend() -> str:
     """The event loop that the migrator runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_pauses() -> Iterator[None]:
+    """Lets no test wait long between two tries of a call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retry, "FIRST_PAUSE", 0.01)
+        yield
 
 
 @pytest.fixture(scope="session")

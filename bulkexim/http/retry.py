@@ -33,6 +33,8 @@ CONNECT_SECONDS = 10.0
 PATIENCE = 600.0
 #: Seconds for which one call is repeated whose replies get lost, while the server may well answer others.
 LOST_SECONDS = 120.0
+#: Seconds before the second try of a call; each further pause is twice as long. As much again is left to chance.
+FIRST_PAUSE = 0.2
 #: A server that fails on one call fails for good after this many tries.
 FAULT_TRIES = 5
 
@@ -111,7 +113,7 @@ class Tries:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._is_worth_it),
-            wait=wait_exponential(multiplier=0.2, max=self.patience.longest_pause) + wait_random(0, 0.2),
+            wait=wait_exponential(multiplier=FIRST_PAUSE, max=self.patience.longest_pause) + wait_random(0, FIRST_PAUSE),
             stop=met.enough,
             sleep=self._pause,
             reraise=True,

@@ -6,7 +6,7 @@ from functools import partial
 import anyio
 import pytest
 
-from bulkexim.ends import server
+from bulkexim.ends import probe, server
 from bulkexim.engine import migration, transfer
 from bulkexim.engine.apply import Apply
 from bulkexim.http.retry import Patience
@@ -29,6 +29,7 @@ def _listening() -> Iterator[Liar]:
 def liar(_listening: Liar, monkeypatch: pytest.MonkeyPatch) -> Liar:
     """A server that tells the truth until it is told to lie, and a client that does not insist."""
     monkeypatch.setattr(server, "FIRST_PATIENCE", ONCE)
+    monkeypatch.setattr(probe, "HANDSHAKE_SECONDS", 0.2)
     monkeypatch.setattr(migration, "Patience", lambda **_: ONCE)
     monkeypatch.setattr(transfer, "Apply", partial(Apply, sleep=_at_once))
     _listening.lying({})
