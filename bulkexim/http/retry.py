@@ -113,7 +113,8 @@ class Tries:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._is_worth_it),
-            wait=wait_exponential(multiplier=FIRST_PAUSE, max=self.patience.longest_pause) + wait_random(0, FIRST_PAUSE),
+            wait=wait_exponential(multiplier=FIRST_PAUSE, max=self.patience.longest_pause)
+            + wait_random(0, FIRST_PAUSE),
             stop=met.enough,
             sleep=self._pause,
             reraise=True,
