@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from bulkexim.config import Endpoint
+from bulkexim.ends.bodies import Bodies
 from bulkexim.ends.capabilities import Capabilities, Nothing
 from bulkexim.ends.optional_routes import OptionalRoutes
 from bulkexim.ends.page_tokens import token_at
@@ -57,6 +58,7 @@ class Server:
     home: Path | None = None
     storage: Storage | None = None
     optional: OptionalRoutes = field(default_factory=OptionalRoutes)
+    bodies: Bodies = field(default_factory=Bodies)
     unread: Unread | None = None
 
     async def get(

@@ -115,7 +115,7 @@ class Pass:
             return
         started = time.monotonic()
         try:
-            filled = await self.apply.seal(self.kind, draft, row, Filled(), started)
+            filled = await self.apply.seal(self.kind, draft, row, self.told.filled.pop(draft.id, Filled()), started)
         except ObjectError as error:
             await self.told.failed(draft.id, draft.name, error)
         else:

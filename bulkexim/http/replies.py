@@ -124,7 +124,7 @@ def _refused(response: httpx.Response, body: ErrorBody | None, text: str, name: 
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         size = int(response.request.headers.get("content-length", 0))
         problem = f"{text}: a body of {size:,} bytes is more than is taken there."
-        return TooLarge(problem, status=status, cause="too large", remedy=advice.body_limit(name, size))
+        return TooLarge(problem, size, remedy=advice.body_limit(name, size))
     return Refused(text, status=status, cause=code or f"HTTP {status}", remedy=_remedy(response, body, name))
 
 
