@@ -40,8 +40,8 @@ class Outcomes:
     events: Events
     listed: Counter[str]
     moved: int = 0
-    #: What filling containers brought, until they are closed.
-    filled: dict[SourceId, Filled] = field(default_factory=dict)
+    #: What filling containers brought, and whether that is a change, until they are closed.
+    filled: dict[SourceId, tuple[Filled, bool]] = field(default_factory=dict)
 
     @property
     def quiet(self) -> bool:

@@ -221,12 +221,12 @@ class Round:
         if filled is None:
             self._wait(draft)
             return draft.waits
+        before = self._partly.pop(draft.id, None)
+        nothing_came = draft.growing or (before is not None and len(draft.left) + len(filled.left) >= before)
+        unchanged = row.state is State.SEALED and draft.is_content(row.digest) and nothing_came
         if self.kind.container:
-            self.told.filled[draft.id] = filled
+            self.told.filled[draft.id] = filled, not unchanged
         else:
-            before = self._partly.pop(draft.id, None)
-            nothing_came = draft.growing or (before is not None and len(draft.left) + len(filled.left) >= before)
-            unchanged = row.state is State.SEALED and draft.is_content(row.digest) and nothing_came
             await self.told.arrived(draft, filled, started, changed=not unchanged)
         return None
 
