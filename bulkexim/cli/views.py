@@ -118,6 +118,16 @@ def _answers_on(console: Console) -> events.Listener:
     return listen
 
 
+def outages_on(console: Console) -> events.Listener:
+    """Return a listener that says when a server does not answer any more, and when it does again."""
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.OutageBegan | events.OutageEnded):
+            say(console, f"bulkexim: {event.text}")
+
+    return listen
+
+
 def stderr() -> Console:
     """Return a console on stderr that prints names as they are."""
     return Console(stderr=True, markup=False, highlight=False, emoji=False)
