@@ -124,7 +124,11 @@ class AlreadyExists(Refused):
 
 
 class TooLarge(Refused):
-    """The server, or a gateway before it, takes no body of this size (413); half of it may pass."""
+    """The server, or a gateway before it, takes no body of ``size`` bytes (413); half of it may pass."""
+
+    def __init__(self, problem: str, size: int, *, remedy: str = "") -> None:
+        super().__init__(problem, cause="too large", status=413, remedy=remedy)
+        self.size = size
 
 
 class NoSuchEndpoint(Refused):

@@ -29,6 +29,8 @@ class Cause(StrEnum):
     """Two objects are there, and MLflow's API cannot link them."""
     VALUE = "value"
     """A value was cut or left out, and is not kept whole anywhere at the destination."""
+    VALUE_REFUSED = "value-refused"
+    """The destination, or a gateway before it, takes no body as large as the value, which is kept whole nowhere."""
     VERSION_SOURCE = "version-source"
     """A model version does not point to the files that it points to at the source."""
     NOT_COUNTED = "not-counted"

@@ -10,17 +10,18 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from bulkexim.config import Endpoint
+from bulkexim.config import Endpoint, Level
 from bulkexim.ends.server import connected
 from bulkexim.ids import SourceId
 from bulkexim.kinds.history import INTERVAL, LONG, Latest, Point, histories, shared
 from tests.conftest import StartServer
 from tests.support.faults.teller import Forward, Request, telling
 from tests.support.faults.wire import Reply
-from tests.support.migrating import migrated
+from tests.support.migrating import left_behind, migrated
 from tests.support.oracle import compare
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant import Tenant
+from tests.support.verifying import told, verified
 
 HTML = [(b"content-type", b"text/html")]
 #: What a gateway answers where it lets nobody through.
@@ -73,6 +74,37 @@ def test_everything_arrives_where_nothing_but_the_old_api_is_open(
         report = migrated(source, destination, tmp_path, accept=("not-counted",))
     assert (report.failures, report.exit_code) == ((), 0)
     assert compare(small_tenant.url, destination.url) == []
+
+
+def test_a_file_that_neither_way_gives_is_named_with_what_both_said(
+    small_tenant: Tenant, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    forbidden = Reply(403, [(b"content-type", b"application/json")], b'{"error_code": "PERMISSION_DENIED"}')
+
+    async def behave(request: Request, forward: Forward) -> Reply:
+        if not request.path.startswith("/api/"):
+            return REFUSALS["a redirect to log in"]
+        reads_a_file = request.method == "GET" and request.path.endswith("read%20me.txt")
+        return forbidden if reads_a_file else await forward()
+
+    with telling(small_tenant.url, behave) as gateway:
+        report = migrated(gateway.url, fresh_server(), tmp_path)
+    assert (report.failures, report.exit_code) == ((), 3)
+    said = dict(left_behind(report))["file-unreadable"]
+    assert said.startswith("notes/read me.txt: source GET api/2.0/mlflow-artifacts/artifacts/")
+    assert "PERMISSION_DENIED" in said and "source GET get-artifact: HTTP 302" in said
+    assert "lets only /api/ through" in said
+
+
+def test_everything_is_compared_where_a_token_opens_the_api_alone(
+    small_tenant: Tenant, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    destination = fresh_server()
+    migrated(small_tenant.url, destination, tmp_path)
+    gate = admitting(REFUSALS["a redirect to log in"], "/api/")
+    with telling(small_tenant.url, gate) as one, telling(destination.url, gate) as other:
+        source, behind = (Endpoint(uri=teller.url, token="a-token") for teller in (one, other))
+        assert told(verified(source, behind, Level.FULL, source_id=small_tenant.url)) == []
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,22 @@ from pathlib import Path
 
 import httpx
 import pytest
+import requests
 
 from bulkexim.config import Endpoint
+from bulkexim.demo.fill import environment
+from bulkexim.demo.show import ours
 from bulkexim.ends.opening import opened
 from bulkexim.ends.server import connected
-from bulkexim.errors import UsageError
+from bulkexim.errors import FatalError, UsageError
 from bulkexim.http import auth
 from bulkexim.http.proxy import proxy_for
 from tests.support.faults.teller import Forward, Request, Teller, telling
 from tests.support.faults.wire import Reply
 from tests.support.ports import free_port
 from tests.support.servers import MlflowServer
+from tests.support.tls import made_certificate, serving_tls
+from tests.support.tunnel import tunnelling
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +75,47 @@ async def test_a_proxy_that_is_not_there_is_named_without_its_login(
     with pytest.raises(Exception, match=f"proxy 127.0.0.1:{port}") as raised:
         async with connected(Endpoint(uri=small_server.url), "source"):
             pass
+    assert "s3cret" not in f"{raised.value}"
+
+
+async def test_the_servers_of_the_demo_are_ours_and_need_no_proxy(
+    small_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    async with ours(small_server.url, "source") as source:
+        assert source.capabilities.version >= (3, 10)
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    assert requests.utils.get_environ_proxies(small_server.url) == {}
+
+
+async def test_a_server_that_speaks_tls_is_reached_by_a_tunnel_that_the_proxy_opens(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certificate = made_certificate(tmp_path)
+    login = httpx.BasicAuth("ann", "p@ss:word")._auth_header
+    async with serving_tls(certificate) as url, tunnelling(login) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.address("ann:p%40ss%3Aword@"))
+        async with connected(Endpoint(uri=url, server_cert_path=str(certificate)), "source") as source:
+            assert source.capabilities.text == "3.17.2"
+        there = url.removeprefix("https://")
+        assert set(proxy.asked) == {(f"CONNECT {there} HTTP/1.1", login)}
+        with pytest.raises(FatalError, match="no trust between the server and us"):
+            async with connected(Endpoint(uri=url), "source"):
+                pass
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_wants_another_login_is_named_without_ours(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tunnelling("Basic of-somebody-else") as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.address("ann:s3cret-of-ann@"))
+        with pytest.raises(FatalError, match=r"proxy .* \(HTTP 407\)") as raised:
+            async with connected(Endpoint(uri=f"{scheme}://mlflow.example"), "source"):
+                pass
+    assert "HTTPS_PROXY" in raised.value.remedy
     assert "s3cret" not in f"{raised.value}"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bulkexim.artifacts.place import Entry, Place
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.signed import Signed
-from bulkexim.errors import Refused
+from bulkexim.errors import NoSuchEndpoint, Refused
 from bulkexim.left_behind import LeftBehind
 
 
@@ -50,10 +50,13 @@ class TwoWays:
         async with AsyncExitStack() as stack:
             try:
                 chunks = await stack.enter_async_context(first.read(path))
-            except Refused:
+            except Refused as declined:
                 if not others:
                     raise
-                chunks = await stack.enter_async_context(others[0].read(path))
+                try:
+                    chunks = await stack.enter_async_context(others[0].read(path))
+                except NoSuchEndpoint as kept:
+                    raise _neither(declined, kept) from kept
             yield chunks
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
@@ -63,3 +66,10 @@ class TwoWays:
         ways: list[Place] = [self.service, self.owner]
         open_ways = [way for way in ways[self.closed :] if not way.unnamed(path)]
         return open_ways or [self.owner]
+
+
+def _neither(declined: Refused, kept: NoSuchEndpoint) -> Refused:
+    """Say that the service declines a file, and that a gateway keeps the other way from us."""
+    problem = f"{declined.problem} Nor does the other way lead there: {kept.problem}"
+    remedy = f"{declined.remedy} {kept.remedy}".lstrip()
+    return Refused(problem, cause=declined.cause, status=declined.status, remedy=remedy)

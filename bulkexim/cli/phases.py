@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from bulkexim.ends.server import Server
 from bulkexim.engine.counts import KindCounts
-from bulkexim.engine.events import Activity, Event, Looking, PhaseEnded, PhaseStarted
+from bulkexim.engine.events import Activity, Event, Looking, OutageBegan, OutageEnded, PhaseEnded, PhaseStarted
 
 Clock = Callable[[], float]
 
@@ -126,12 +126,14 @@ class Doing:
 
 @dataclass(slots=True)
 class Phases:
-    """A listener that keeps every phase in the order of their starts, and what goes on beside them."""
+    """A listener that keeps every phase in the order of their starts, what goes on beside them, and outages."""
 
     clock: Clock = time.monotonic
     known: dict[str, Phase] = field(default_factory=dict)
     doing: Doing | None = None
     traffic: list[Traffic] = field(default_factory=list)
+    #: Servers that do not answer at present.
+    outages: dict[str, OutageBegan] = field(default_factory=dict)
 
     def connect(self, servers: Sequence[Server]) -> None:
         """Show the traffic of these servers."""
@@ -147,6 +149,12 @@ class Phases:
         match event:
             case Activity(what=what):
                 self.doing = Doing(what, self.clock())
+                return
+            case OutageBegan(server=server):
+                self.outages[server] = event
+                return
+            case OutageEnded(server=server):
+                self.outages.pop(server, None)
                 return
             case PhaseStarted(kind=kind) | Looking(kind=kind):
                 has_objects = isinstance(event, PhaseStarted)

@@ -10,7 +10,7 @@ from threading import Lock
 from rich.filesize import decimal
 
 from bulkexim.cli.phases import Clock, Phase, Phases, clock_text
-from bulkexim.engine.events import Event, Looking, PhaseEnded, PhaseStarted
+from bulkexim.engine.events import Event, Looking, OutageBegan, OutageEnded, PhaseEnded, PhaseStarted
 
 #: Seconds between two lines while something is at work, and for which something may go on before it is told.
 EVERY = 10.0
@@ -19,7 +19,10 @@ AT_ONCE = 2.0
 
 @dataclass(slots=True)
 class Plain:
-    """A listener that says a line when a phase starts and ends, and, as often as it is asked to `tick`, between."""
+    """A listener that says a line when a phase or an outage starts and ends.
+
+    As often as it is asked to `tick`, it also says what is going on.
+    """
 
     say: Callable[[str], None]
     clock: Clock = time.monotonic
@@ -53,6 +56,8 @@ class Plain:
                 self._line(f"{kind}: started")
             case PhaseEnded(kind=kind) if kind in self.phases.known:
                 self._ended(self.phases.known[kind])
+            case OutageBegan() | OutageEnded():
+                self._line(event.text)
             case _:
                 self._say_now_and_then()
 

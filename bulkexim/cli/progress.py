@@ -33,7 +33,8 @@ def live(console: Console, clock: Clock = time.monotonic) -> Iterator[Phases]:
         now = clock()
         shown = [_table(phases, now, console.width)] if phases.known else []
         doing = [Text(phases.doing.text(now))] if phases.doing else []
-        return Group(*shown, *doing, *(_line(one, now) for one in phases.traffic))
+        silent = [Text(outage.text, style="yellow") for outage in list(phases.outages.values())]
+        return Group(*shown, *doing, *(_line(one, now) for one in phases.traffic), *silent)
 
     with Live(get_renderable=view, console=console, refresh_per_second=REFRESHES):
         yield phases

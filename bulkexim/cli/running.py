@@ -18,7 +18,7 @@ from bulkexim.cli.again import Invocation
 from bulkexim.cli.failures import Failures, Interrupted
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.results import print_json
-from bulkexim.cli.views import saying, stderr, view, warning_on
+from bulkexim.cli.views import Views, saying, stderr, view, warning_on
 from bulkexim.config import Endpoint, Level, Settings
 from bulkexim.engine.counts import Counts
 from bulkexim.engine.events import Listener, Warned
@@ -147,34 +147,34 @@ def _run(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger
 
 
 async def _migrate(job: Job, check: Check | None, progress: str, log: FilteringBoundLogger, counts: Counts) -> Outcome:
-    wrong = Wrong()
+    wrong, views = Wrong(), Views(progress)
 
     async def work() -> Outcome:
         async with AsyncExitStack() as stack:
-            with view(progress) as shown:
+            with views.show() as shown:
                 listeners: list[Listener] = [counts, logging_to(log), *shown.listeners]
-                servers = await stack.enter_async_context(ends(*job, listeners))
+                servers = await stack.enter_async_context(ends(*job, [logging_to(log), views]))
                 shown.connect(servers)
                 report = await migrate_between(*servers, job.settings, listeners)
             if check is None:
                 return Outcome(report)
-            verification = await compared(job, servers, check.level, progress, log, wrong)
+            verification = await compared(job, servers, check.level, views, log, wrong)
             if not (check.repair and wrong.objects):
                 return Outcome(report, verification, mending=check.repair)
             await mark_for_repair(servers, job.settings, wrong)
             counts.clear()
-            with view(progress, servers) as shown:
+            with views.show(servers) as shown:
                 settings = msgspec.structs.replace(job.settings, rebuild_ledger=False)
                 repaired = await migrate_between(*servers, settings, [counts, logging_to(log), *shown.listeners])
-            return Outcome(report, await compared(job, servers, check.level, progress, log), repaired, mending=True)
+            return Outcome(report, await compared(job, servers, check.level, views, log), repaired, mending=True)
 
     return await interruptible(work, saying(stderr()))
 
 
 async def compared(
-    job: Job, servers: Ends, level: Level, progress: str, log: FilteringBoundLogger, *more: FindingListener
+    job: Job, servers: Ends, level: Level, views: Views, log: FilteringBoundLogger, *more: FindingListener
 ) -> Verification:
     """Compare the two servers with a view of its own on stderr; ``more`` get the findings too."""
-    with view(progress, servers) as shown:
+    with views.show(servers) as shown:
         findings = [verification_text.logging_to(log), *more]
         return await verify_between(*servers, job.settings, level, listeners=shown.listeners, findings=findings)

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import msgspec
+from structlog.typing import FilteringBoundLogger
 
 from bulkexim import logs
 from bulkexim.cli.failures import Failures
@@ -17,8 +18,9 @@ from bulkexim.cli.paper import printer, say
 from bulkexim.cli.results import print_json
 from bulkexim.cli.running import Job, asked
 from bulkexim.cli.table import show_leftovers
-from bulkexim.cli.views import saying, stderr
+from bulkexim.cli.views import outages_on, saying, stderr
 from bulkexim.engine import sweep as engine
+from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.sweep import Swept
 from bulkexim.masking import masked
 
@@ -33,7 +35,7 @@ def sweep(
     _, job = asked(failures, flags, config_path)
     log_path = logs.path_in(job.settings.work_dir)
     with logs.opened(log_path, failures.mask) as log:
-        swept = masked(anyio.run(partial(_sweep, job, remove=remove)), failures.mask)
+        swept = masked(anyio.run(partial(_sweep, job, log, remove=remove)), failures.mask)
         for left in swept.found:
             log.warning("left over", **msgspec.to_builtins(left))
         for failure in swept.failures:
@@ -46,8 +48,9 @@ def sweep(
     return swept.exit_code
 
 
-async def _sweep(job: Job, *, remove: bool) -> Swept:
-    return await interruptible(lambda: engine.sweep(*job, remove=remove), saying(stderr()))
+async def _sweep(job: Job, log: FilteringBoundLogger, *, remove: bool) -> Swept:
+    listeners = [logging_to(log), outages_on(stderr())]
+    return await interruptible(lambda: engine.sweep(*job, remove=remove, listeners=listeners), saying(stderr()))
 
 
 def _show(swept: Swept, log_path: Path) -> None:

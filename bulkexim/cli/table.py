@@ -12,7 +12,7 @@ from bulkexim.cli.paper import grid, printer, say, size
 from bulkexim.config import Settings
 from bulkexim.engine.events import Leftover
 from bulkexim.engine.plan import Plan
-from bulkexim.engine.report import BehindForCause, ChangedKind, Remarked, Report, UnsupportedKind
+from bulkexim.engine.report import BehindForCause, ChangedKind, Remarked, Repeats, Report, UnsupportedKind
 
 #: Changed objects of a kind that are named, and leftovers that are listed.
 NAMED, LISTED = 3, 20
@@ -25,10 +25,22 @@ def show(report: Report, work_dir: Path, log_path: Path, *, final: bool = True) 
     _show_warnings(console, report.warnings)
     requests = ", ".join(f"{number:,} to the {name}" for name, number in report.requests.items())
     say(console, f"Requests: {requests}.")
+    for name, repeats in report.repeats.items():
+        _show_repeats(console, name, repeats)
     if final:
         say(console, f"Log: {log_path}")
         say(console)
         say(console, next_step(report, work_dir))
+
+
+def _show_repeats(console: Console, name: str, repeats: Repeats) -> None:
+    repeated = "1 request was" if repeats.requests == 1 else f"{repeats.requests:,} requests were"
+    if repeats.outages:
+        times = "1 time" if repeats.outages == 1 else f"{repeats.outages:,} times"
+        silent = f"The {name} did not answer for {repeats.seconds:,.0f} s ({times})"
+        say(console, f"{silent}; {repeated} repeated.")
+    elif repeats.requests:
+        say(console, f"{repeated} to the {name} repeated.")
 
 
 def show_kinds(console: Console, report: Report) -> None:

@@ -16,8 +16,9 @@ from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.results import print_json
 from bulkexim.cli.running import Job, asked, compared
-from bulkexim.cli.views import saying, stderr
+from bulkexim.cli.views import Views, saying, stderr
 from bulkexim.config import Level
+from bulkexim.engine.log_events import logging_to
 from bulkexim.engine.migration import ends
 from bulkexim.engine.verification import Verification
 from bulkexim.masking import masked
@@ -43,8 +44,10 @@ def verify(
 
 
 async def _verify(job: Job, level: Level, progress: str, log: FilteringBoundLogger) -> Verification:
+    views = Views(progress)
+
     async def work() -> Verification:
-        async with ends(*job) as servers:
-            return await compared(job, servers, level, progress, log)
+        async with ends(*job, [logging_to(log), views]) as servers:
+            return await compared(job, servers, level, views, log)
 
     return await interruptible(work, saying(stderr()))

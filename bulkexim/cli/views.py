@@ -33,6 +33,32 @@ class View:
         self.phases.connect(servers)
 
 
+@dataclass(slots=True)
+class Views:
+    """The views of one command, one after the other, each as ``progress`` says.
+
+    It is a listener for what outlives a view, such as a server: it passes events on to the view that is shown.
+    """
+
+    progress: str
+    _shown: View | None = None
+
+    @contextmanager
+    def show(self, servers: Sequence[Server] = ()) -> Iterator[View]:
+        """Show a view while the block runs."""
+        with view(self.progress, servers) as shown:
+            self._shown = shown
+            try:
+                yield shown
+            finally:
+                self._shown = None
+
+    def __call__(self, event: events.Event) -> None:
+        """Take an event."""
+        for listener in self._shown.listeners if self._shown else ():
+            listener(event)
+
+
 @contextmanager
 def view(progress: str, servers: Sequence[Server] = ()) -> Iterator[View]:
     """Show the progress on stderr while the block runs, as ``progress`` says; warnings in any case."""
@@ -42,7 +68,7 @@ def view(progress: str, servers: Sequence[Server] = ()) -> Iterator[View]:
         progress = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
     if progress == "live":
         with live(console) as phases:
-            shown = View([warn, phases], phases)
+            shown = View([warn, _answers_on(console), phases], phases)
             shown.connect(servers)
             yield shown
     elif progress == "plain":
@@ -78,6 +104,26 @@ def warning_on(console: Console) -> events.Listener:
     def listen(event: events.Event) -> None:
         if isinstance(event, events.Warned):
             say(console, f"bulkexim: warning: {event.text}")
+
+    return listen
+
+
+def _answers_on(console: Console) -> events.Listener:
+    """Return a listener that says that a server answers again, when the view does not show its outage any more."""
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.OutageEnded):
+            say(console, f"bulkexim: {event.text}")
+
+    return listen
+
+
+def outages_on(console: Console) -> events.Listener:
+    """Return a listener that says when a server does not answer any more, and when it does again."""
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.OutageBegan | events.OutageEnded):
+            say(console, f"bulkexim: {event.text}")
 
     return listen
 

@@ -79,12 +79,19 @@ async def _version(source: Server, experiment_id: str, number: int) -> None:
     await source.post("model-versions/create", version, Nothing)
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of ``mlflow demo``.
+
+    ``MLFLOW_`` variables of the user would send the demo's data elsewhere, and so would a proxy.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return kept | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "NO_PROXY": "*", "no_proxy": "*"}
+
+
 async def _mlflow_demo(url: str) -> None:
-    # MLFLOW_ variables of the user would send the demo's data elsewhere.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     done = await anyio.run_process(
         [sys.executable, "-m", "mlflow", "demo", "--tracking-uri", url, "--no-browser"],
-        env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from bulkexim.ends.child_server import child_server
 from bulkexim.ends.server import Server, connected
 from bulkexim.engine.migration import migrate_between
 from bulkexim.engine.report import Report
+from bulkexim.http.transport import AiohttpTransport
 from bulkexim.left_behind import UNSUPPORTED_KINDS
 from bulkexim.tasks import together
 
@@ -74,7 +75,12 @@ async def _both(home: Path) -> AsyncIterator[tuple[Server, Server]]:
             tasks.start_soon(serve, name)
         for event in ready.values():
             await event.wait()
-        source, destination = (connected(Endpoint(uri=urls[name]), name) for name in ("source", "destination"))
+        source, destination = (ours(urls[name], name) for name in ("source", "destination"))
         async with source as one, destination as other:
             yield one, other
         over.set()
+
+
+def ours(url: str, name: str) -> AbstractAsyncContextManager[Server]:
+    """Open a server of our own on this machine: no proxy stands before it, whatever the environment says."""
+    return connected(Endpoint(uri=url), name, transport=AiohttpTransport())

@@ -12,6 +12,7 @@ from bulkexim.ends.embedded import embedded
 from bulkexim.ends.local_store import ACCEPTED, is_local, local_store, scheme
 from bulkexim.ends.server import Server, connected
 from bulkexim.errors import UsageError
+from bulkexim.http.outage import Watch, nobody
 from bulkexim.http.retry import Patience
 from bulkexim.http.transport import AiohttpTransport
 
@@ -26,10 +27,12 @@ def opened(
     artifacts: bool = True,
     patience: Patience = Patience(),  # noqa: B008 - a frozen value
     tell: Callable[[str], None] = lambda _: None,
+    watch: Watch = nobody,
 ) -> AbstractAsyncContextManager[Server]:
     """Return the open end ``name`` ("source" or "destination"). A source may be a local store.
 
-    ``tell`` hears what is done, for the progress: a large store takes its time.
+    ``tell`` hears what is done, for the progress: a large store takes its time. ``watch`` is told when the end does not
+    answer any more, and when it answers again.
 
     With ``artifacts``, a local store whose artifacts cannot be reached is refused. An ``identity`` that is an address
     loses its login, as every address does under which an end is remembered.
@@ -39,7 +42,7 @@ def opened(
     identity = identity and re.sub(r"(?<=://)[^/?#]+@", "", identity)
     if scheme(endpoint.uri) in ("http", "https"):
         tell(f"connecting to the {name}")
-        return connected(endpoint, name, identity=identity, patience=patience)
+        return connected(endpoint, name, identity=identity, patience=patience, watch=watch)
     if not is_local(endpoint.uri):
         raise _unknown(endpoint.uri, name)
     if name != "source":
@@ -50,7 +53,7 @@ def opened(
     for flag, given in (("--src-artifacts-dir", endpoint.artifacts_dir), ("--src-storage", endpoint.storage)):
         if given:
             raise UsageError(f"{flag} is for a server: a local store says itself where its files are.", "Leave it out.")
-    return _served(endpoint, name, identity, patience, artifacts=artifacts, tell=tell)
+    return _served(endpoint, name, identity, patience, artifacts=artifacts, tell=tell, watch=watch)
 
 
 @asynccontextmanager
@@ -62,6 +65,7 @@ async def _served(
     *,
     artifacts: bool,
     tell: Callable[[str], None],
+    watch: Watch,
 ) -> AsyncIterator[Server]:
     store = local_store(endpoint.uri)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
@@ -70,7 +74,8 @@ async def _served(
         loopback = Endpoint(uri=url, workspace=endpoint.workspace, concurrency=endpoint.concurrency, rps=endpoint.rps)
         known_as = identity or f"{store.identity}{workspace}"
         direct = AiohttpTransport()  # Ours, on this machine: no proxy stands before it.
-        async with connected(loopback, name, identity=known_as, transport=direct, patience=patience) as server:
+        serving = connected(loopback, name, identity=known_as, transport=direct, patience=patience, watch=watch)
+        async with serving as server:
             yield replace(server, home=store.home)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from bulkexim.config import Endpoint
+from bulkexim.ends.bodies import Bodies
 from bulkexim.ends.capabilities import Capabilities, Nothing
 from bulkexim.ends.optional_routes import OptionalRoutes
 from bulkexim.ends.page_tokens import token_at
@@ -24,6 +25,7 @@ from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client, Params
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.outage import Watch, nobody
 from bulkexim.http.proxy import proxy_for
 from bulkexim.http.retry import Divisible, Patience, Repeat
 from bulkexim.http.session import Session
@@ -57,6 +59,7 @@ class Server:
     home: Path | None = None
     storage: Storage | None = None
     optional: OptionalRoutes = field(default_factory=OptionalRoutes)
+    bodies: Bodies = field(default_factory=Bodies)
     unread: Unread | None = None
 
     async def get(
@@ -178,13 +181,16 @@ async def connected(
     identity: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     patience: Patience = Patience(),  # noqa: B008 - a frozen value
+    watch: Watch = nobody,
 ) -> AsyncIterator[Server]:
     """Open the server of ``endpoint`` and find out what it can do. ``name`` is "source" or "destination".
+
+    ``watch`` is told when it does not answer any more, and when it answers again.
 
     :raises FatalError: what answers is not MLflow, or it refuses the login
     :raises TemporaryTrouble: nothing answers
     """
-    server = _unprobed(endpoint, name, identity, transport, patience)
+    server = _unprobed(endpoint, name, identity, transport, patience, watch=watch)
     try:
         capabilities = await probe(server.client, endpoint)
         if server.storage is not None:
@@ -196,7 +202,13 @@ async def connected(
 
 
 def _unprobed(
-    endpoint: Endpoint, name: str, identity: str | None, transport: httpx.AsyncBaseTransport | None, patience: Patience
+    endpoint: Endpoint,
+    name: str,
+    identity: str | None,
+    transport: httpx.AsyncBaseTransport | None,
+    patience: Patience,
+    *,
+    watch: Watch,
 ) -> Server:
     base = server_address(endpoint.uri, name)
     login = (base.username, base.password) if base.userinfo else None
@@ -210,10 +222,10 @@ def _unprobed(
         auth=auth.plugin(endpoint) or login,
     )
     first = replace(FIRST_PATIENCE, reply=patience.reply)
-    client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), first, api="api/")
+    client = Client(name, http, Limiter(endpoint.concurrency, endpoint.rps), first, api="api/", watch=watch)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
     known_as = identity or f"{str(base).rstrip('/')}{workspace}"
-    behind = storage(endpoint, name, patience, client.traffic)
+    behind = storage(endpoint, name, patience, client.traffic, watch)
     unread = Unread() if name == "source" else None  # A row that is missed at the destination would be made again.
     return Server(client, known_as, folder=endpoint.folder, storage=behind, unread=unread)
 

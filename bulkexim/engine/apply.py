@@ -37,7 +37,7 @@ class Apply:
     pair: Pair
     events: Events
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    #: Created by this process and not filled yet: nothing but the create call has touched them.
+    #: Created whole by this process and not filled yet: nothing but the create call has touched them.
     born: set[tuple[str, SourceId]] = field(default_factory=set)
 
     async def __call__(
@@ -124,7 +124,8 @@ class Apply:
             await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
             placed = await kind.create(draft, mark)
             await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
-        self.born.add((kind.name, draft.id))
+        if placed.whole:
+            self.born.add((kind.name, draft.id))
         return placed
 
     async def _settled(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str, sent_at: float) -> Placed | None:

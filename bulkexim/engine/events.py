@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -124,6 +125,39 @@ class Noted(msgspec.Struct, frozen=True, tag=True):
     remarks: tuple[tuple[str, str], ...]
 
 
+class OutageBegan(msgspec.Struct, frozen=True, tag=True):
+    """A server answers no call since ``since`` (seconds of the epoch), and is waited for: ``patience`` seconds in all.
+
+    ``server`` is the word for it ("destination", "source storage"); ``trouble`` is what it does, ``why`` what it said.
+    """
+
+    server: str
+    trouble: str
+    why: str
+    since: float
+    patience: float
+    kind: str = "outage"
+
+    @property
+    def text(self) -> str:
+        """The event as a sentence without its full stop."""
+        time = datetime.fromtimestamp(self.since).astimezone().strftime("%H:%M:%S")
+        return f"the {self.server} {self.trouble} since {time} ({self.why}), waiting up to {self.patience:g} s"
+
+
+class OutageEnded(msgspec.Struct, frozen=True, tag=True):
+    """The server answers again, ``seconds`` after the outage began."""
+
+    server: str
+    seconds: float
+    kind: str = "outage"
+
+    @property
+    def text(self) -> str:
+        """The event as a sentence without its full stop."""
+        return f"the {self.server} answers again after {self.seconds:.0f} s"
+
+
 class Warned(msgspec.Struct, frozen=True, tag=True):
     """Something that the user should know before he trusts the outcome, in one or two sentences."""
 
@@ -179,6 +213,8 @@ Event = (
     | Uncarried
     | StaysBehind
     | Noted
+    | OutageBegan
+    | OutageEnded
     | Warned
     | Leftover
     | Changed

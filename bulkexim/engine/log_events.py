@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from structlog.typing import FilteringBoundLogger
 
 from bulkexim.engine.events import (
@@ -14,6 +16,8 @@ from bulkexim.engine.events import (
     Listener,
     Looking,
     Noted,
+    OutageBegan,
+    OutageEnded,
     Outcome,
     PhaseEnded,
     PhaseSized,
@@ -52,9 +56,15 @@ def logging_to(logger: FilteringBoundLogger) -> Listener:
 
 
 def _aside(
-    logger: FilteringBoundLogger, event: Skipped | Uncarried | StaysBehind | Warned | Leftover | Changed
+    logger: FilteringBoundLogger,
+    event: Skipped | Uncarried | StaysBehind | OutageBegan | OutageEnded | Warned | Leftover | Changed,
 ) -> None:
     match event:
+        case OutageBegan(server, trouble, why, since, patience):
+            began = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+            logger.warning("no answer", server=server, trouble=trouble, why=why, since=began, patience=patience)
+        case OutageEnded(server, seconds):
+            logger.warning("answers again", server=server, seconds=round(seconds, 3))
         case Skipped(kind=kind, objects=objects):
             logger.warning("left out", kind=kind, objects=objects)
         case Uncarried(kind=kind, objects=objects, more=more):

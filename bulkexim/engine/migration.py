@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -17,11 +18,12 @@ from bulkexim.ends.opening import opened
 from bulkexim.ends.server import Server
 from bulkexim.engine.binding import bind
 from bulkexim.engine.counts import Counts
-from bulkexim.engine.events import Activity, Event, Events, Listener, Warned
-from bulkexim.engine.report import Counting, Report
+from bulkexim.engine.events import Activity, Event, Events, Listener, OutageBegan, OutageEnded, Warned
+from bulkexim.engine.report import Counting, Repeats, Report
 from bulkexim.engine.transfer import transfer
 from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble, UsageError
 from bulkexim.http.address import server_address
+from bulkexim.http.outage import Answer, Outage
 from bulkexim.http.retry import Patience
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import locked, set_aside
@@ -57,7 +59,7 @@ async def migrate(
 
 async def migrate_between(src: Server, dst: Server, settings: Settings, listeners: Sequence[Listener]) -> Report:
     """Move between two servers that are open already; see `migrate`."""
-    started, before = time.monotonic(), sent_so_far(src, dst)
+    started, before, repeated = time.monotonic(), sent_so_far(src, dst), _repeats(src, dst)
     counting = Counting(settings.accept)
     with locked(settings.work_dir):
         if settings.rebuild_ledger:
@@ -73,7 +75,11 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
                     await transfer(pair, copier(src, dst, settings), events)
             except CallError as error:
                 raise stopped(error) from error
-            report = counting.report(seconds=time.monotonic() - started, requests=requests_since(before, src, dst))
+            report = counting.report(
+                seconds=time.monotonic() - started,
+                requests=requests_since(before, src, dst),
+                repeats=_repeats_since(repeated, src, dst),
+            )
             await ledger.reported(msgspec.json.encode(report).decode())
             return report
 
@@ -98,6 +104,27 @@ def requests_since(before: dict[str, int], src: Server, dst: Server) -> dict[str
     return {name: number - before[name] for name, number in sent_so_far(src, dst).items()}
 
 
+def _repeats(src: Server, dst: Server) -> dict[str, Repeats]:
+    """Return how often either end had to be asked again so far, by its name."""
+    clients = (src.client, dst.client)
+    return {
+        client.name: Repeats(client.traffic.retries, client.watched.number, client.watched.seconds)
+        for client in clients
+    }
+
+
+def _repeats_since(before: dict[str, Repeats], src: Server, dst: Server) -> dict[str, Repeats]:
+    """Return what has come since `_repeats` said ``before``."""
+    return {
+        name: Repeats(
+            now.requests - before[name].requests,
+            now.outages - before[name].outages,
+            now.seconds - before[name].seconds,
+        )
+        for name, now in _repeats(src, dst).items()
+    }
+
+
 def stopped(error: CallError) -> BulkeximError:
     """Say what it means that a call failed which does not belong to one object, such as a listing."""
     if error.temporary:
@@ -117,7 +144,7 @@ def copier(src: Server, dst: Server, settings: Settings) -> Copier:
 async def ends(
     source: Endpoint | str, destination: Endpoint | str, settings: Settings, listeners: Sequence[Listener] = ()
 ) -> AsyncIterator[Ends]:
-    """Open both ends; ``listeners`` are told what that takes.
+    """Open both ends; ``listeners`` are told what that takes, and of outages until the ends are closed.
 
     :raises BulkeximError: one of them cannot be used
     """
@@ -130,10 +157,15 @@ async def ends(
     def tell(what: str) -> None:
         events.emit(Activity(what))
 
-    serving = opened(
-        src, "source", identity=settings.source_id, artifacts=settings.artifacts, patience=patience, tell=tell
-    )
-    async with serving as one, opened(dst, "destination", patience=patience, tell=tell) as other:
+    def watch(seen: Outage | Answer) -> None:
+        if isinstance(seen, Outage):
+            events.emit(OutageBegan(seen.name, seen.trouble, seen.why, seen.since, seen.patience))
+        else:
+            events.emit(OutageEnded(seen.name, seen.seconds))
+
+    opening = partial(opened, patience=patience, tell=tell, watch=watch)
+    serving = opening(src, "source", identity=settings.source_id, artifacts=settings.artifacts)
+    async with serving as one, opening(dst, "destination") as other:
         for server in (one, other):
             await check_folder(server)
         yield Ends(one, other)

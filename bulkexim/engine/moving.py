@@ -114,9 +114,10 @@ class Pass:
             await self.told.there([row], {draft.id: draft.name})
             return
         started = time.monotonic()
+        filled, changed = self.told.filled.pop(draft.id, (Filled(), True))
         try:
-            filled = await self.apply.seal(self.kind, draft, row, Filled(), started)
+            await self.apply.seal(self.kind, draft, row, filled, started)
         except ObjectError as error:
             await self.told.failed(draft.id, draft.name, error)
         else:
-            await self.told.arrived(draft, filled, started)
+            await self.told.arrived(draft, filled, started, changed=changed)

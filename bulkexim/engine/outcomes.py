@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bulkexim.engine.events import Events, Finished, Found, Noted, Outcome, PhaseSized, StaysBehind
@@ -40,6 +40,8 @@ class Outcomes:
     events: Events
     listed: Counter[str]
     moved: int = 0
+    #: What filling containers brought, and whether that is a change, until they are closed.
+    filled: dict[SourceId, tuple[Filled, bool]] = field(default_factory=dict)
 
     @property
     def quiet(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -92,11 +93,20 @@ class ChangedKind(msgspec.Struct, frozen=True):
     examples: tuple[Changed, ...]
 
 
+class Repeats(msgspec.Struct, frozen=True):
+    """How often a server had to be asked again: requests that were repeated, and its outages, with their seconds."""
+
+    requests: int = 0
+    outages: int = 0
+    seconds: float = 0.0
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. ``exit_code`` is what the command ends with.
 
     ``leftovers`` are the first of what stands at the destination without need, ``left`` is the number of all.
-    ``left_behind`` is what is not at the destination of objects that arrived, or could not be counted.
+    ``left_behind`` is what is not at the destination of objects that arrived, or could not be counted. ``requests`` and
+    ``repeats`` are by end.
     """
 
     kinds: tuple[KindReport, ...] = ()
@@ -110,6 +120,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
     changed: tuple[ChangedKind, ...] = ()
     requests: dict[str, int] = {}
+    repeats: dict[str, Repeats] = {}
     seconds: float = 0.0
     temporary: bool = False
 
@@ -233,7 +244,9 @@ class Counting:
         self._lasting |= not event.temporary
         _hold(self._failures, Failure(event.kind, event.id, event.name, event.cause, event.error))
 
-    def report(self, *, seconds: float, requests: dict[str, int]) -> Report:
+    def report(
+        self, *, seconds: float, requests: dict[str, int], repeats: Mapping[str, Repeats] = MappingProxyType({})
+    ) -> Report:
         """Return the report so far."""
         return Report(
             kinds=tuple(map(self._kind, self.counts.values())),
@@ -249,6 +262,7 @@ class Counting:
                 ChangedKind(kind, self._changes[kind], tuple(examples)) for kind, examples in self._changed.items()
             ),
             requests=requests,
+            repeats=dict(repeats),
             seconds=seconds,
             temporary=bool(self._causes) and not self._lasting,
         )

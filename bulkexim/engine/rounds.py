@@ -52,7 +52,7 @@ class Round:
     waiting: Waiting = field(default_factory=Waiting)
     _on_the_way: set[SourceId] = field(default_factory=set)
     _stopped: dict[str, Obstacle] = field(default_factory=dict)
-    #: Objects that are there but for files which may arrive by now, with the number of what stayed behind.
+    #: Objects that are there but for files or values which may arrive by now, with the number of what stayed behind.
     _partly: dict[SourceId, int] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -221,10 +221,12 @@ class Round:
         if filled is None:
             self._wait(draft)
             return draft.waits
-        if not self.kind.container:
-            before = self._partly.pop(draft.id, None)
-            nothing_came = draft.growing or (before is not None and len(draft.left) + len(filled.left) >= before)
-            unchanged = row.state is State.SEALED and draft.is_content(row.digest) and nothing_came
+        before = self._partly.pop(draft.id, None)
+        nothing_came = draft.growing or (before is not None and len(draft.left) + len(filled.left) >= before)
+        unchanged = row.state is State.SEALED and draft.is_content(row.digest) and nothing_came
+        if self.kind.container:
+            self.told.filled[draft.id] = filled, not unchanged
+        else:
             await self.told.arrived(draft, filled, started, changed=not unchanged)
         return None
 

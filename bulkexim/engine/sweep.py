@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 
 from bulkexim.config import Endpoint, Settings
 from bulkexim.engine.binding import bind
-from bulkexim.engine.events import Leftover
+from bulkexim.engine.events import Leftover, Listener
 from bulkexim.engine.leftovers import leftovers
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.recovery import adopt
@@ -40,7 +41,12 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def sweep(
-    source: Endpoint | str, destination: Endpoint | str, settings: Settings | None = None, *, remove: bool = False
+    source: Endpoint | str,
+    destination: Endpoint | str,
+    settings: Settings | None = None,
+    *,
+    remove: bool = False,
+    listeners: Sequence[Listener] = (),
 ) -> Swept:
     """Find what earlier migrations of this pair of servers left over; with ``remove``, remove it.
 
@@ -49,7 +55,7 @@ async def sweep(
     :raises BulkeximError: the servers could not be looked at; the subclass says whether repeating it helps
     """
     settings = settings or Settings()
-    async with ends(source, destination, settings) as servers:
+    async with ends(source, destination, settings, listeners) as servers:
         with locked(settings.work_dir):
             async with (journal if remove else rehearsal)(settings.work_dir) as ledger:
                 try:

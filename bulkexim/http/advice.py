@@ -64,12 +64,17 @@ def connection(error: httpx.TransportError, name: str) -> str:
         case broken.UnknownHost():
             return f"Check the name in {address}, and whether this machine is in the right network."
         case broken.ProxyGone() | broken.ProxyRefuses():
-            return (
-                "The proxy comes from HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: check it, with its login "
-                "(http://user:password@host:port), or except the server in NO_PROXY."
-            )
+            return proxy()
         case _:
             return f"Check {address}, the network and its firewalls, and whether the server is up."
+
+
+def proxy() -> str:
+    """Return what to do about a proxy that does not let us through."""
+    return (
+        "The proxy comes from HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: check it, with its login "
+        "(http://user:password@host:port), or except the server in NO_PROXY."
+    )
 
 
 def pages(name: str) -> str:

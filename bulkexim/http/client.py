@@ -29,6 +29,7 @@ from bulkexim.errors import (
 )
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.no_reply import Broken, meaning
+from bulkexim.http.outage import Watch, Watched, nobody
 from bulkexim.http.replies import plain, raise_for_gateway, raise_for_reply
 from bulkexim.http.retry import Divisible, Patience, Repeat, Traffic, Tries
 from bulkexim.http.transport import OWN_CONNECTION
@@ -55,6 +56,7 @@ _BARE_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(NaN|-?Infinity)', re.DOTALL)
 class Client:
     """Calls to one server. ``name`` stands for the server in sentences: "source" or "destination".
 
+    ``watch`` is told when the server does not answer any more, and when it answers again.
     Paths that do not begin with ``api`` are for web pages: a gateway may keep them from us, and let the API through.
     """
 
@@ -66,10 +68,13 @@ class Client:
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     clock: Callable[[], float] = time.monotonic
     api: str = ""
+    watch: Watch = nobody
+    watched: Watched = field(init=False, repr=False)
     _base: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._base = str(self.http.base_url).rstrip("/") + "/"
+        self.watched = Watched(self.name, self.watch, self.clock)
 
     async def call(
         self,
@@ -164,12 +169,15 @@ class Client:
         request = self._request(method, path, None, content, {**headers, "content-length": str(length)})
         what = self._named(method, path)
         async with self.limiter.slot():
+            sent = self.clock()
             with anyio.move_on_after(UPLOAD_SECONDS + length / SLOWEST) as deadline:
                 response = await self._send(request, what, path)
                 if response.content:
                     _decoded(response, dict[str, Any], what)  # A gateway's page would pass for a file that was stored.
         if deadline.cancelled_caught:
-            raise Lost(f"{what}: the server did not take {length:,} bytes in time.")
+            lost = Lost(f"{what}: the server did not take {length:,} bytes in time.")
+            self.watched.failed(lost, sent, self.patience.seconds)
+            raise lost
         self.traffic.sent += length
         return response.headers
 
@@ -210,6 +218,18 @@ class Client:
         self, request: httpx.Request, what: str, path: str, *, stream: bool = False, most: int | None = None
     ) -> httpx.Response:
         self.traffic.requests += 1
+        sent = self.clock()
+        try:
+            response = await self._exchange(request, what, path, stream=stream, most=most)
+        except CallError as error:
+            self.watched.failed(error, sent, self.patience.seconds)
+            raise
+        self.watched.answered()
+        return response
+
+    async def _exchange(
+        self, request: httpx.Request, what: str, path: str, *, stream: bool, most: int | None
+    ) -> httpx.Response:
         try:
             response = await self.http.send(request, stream=True)
             try:

@@ -69,6 +69,8 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
     if status == httpx.codes.UNAUTHORIZED:
         problem, remedy = advice.login(name, response.request.headers)
         raise FatalError(f"{what}: {problem}.", remedy)
+    if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        raise FatalError(f"{what}: the proxy before the server wants a login (HTTP 407).", advice.proxy())
     if body is None and status == httpx.codes.FORBIDDEN and "Invalid Host header" in response.text:
         host = response.request.url.host
         raise FatalError(f"{what}: the server does not go by the name {host!r}.", advice.host_name(name, host))
@@ -124,7 +126,7 @@ def _refused(response: httpx.Response, body: ErrorBody | None, text: str, name: 
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         size = int(response.request.headers.get("content-length", 0))
         problem = f"{text}: a body of {size:,} bytes is more than is taken there."
-        return TooLarge(problem, status=status, cause="too large", remedy=advice.body_limit(name, size))
+        return TooLarge(problem, size, remedy=advice.body_limit(name, size))
     return Refused(text, status=status, cause=code or f"HTTP {status}", remedy=_remedy(response, body, name))
 
 

@@ -13,6 +13,7 @@ from bulkexim.http import auth
 from bulkexim.http.address import server_address
 from bulkexim.http.client import Client
 from bulkexim.http.limiter import Limiter
+from bulkexim.http.outage import Watch, nobody
 from bulkexim.http.proxy import proxy_for
 from bulkexim.http.retry import Patience, Traffic
 from bulkexim.http.session import Session
@@ -52,10 +53,12 @@ class Storage:
         return address.raw_path.decode().removeprefix("/")
 
 
-def storage(endpoint: Endpoint, name: str, patience: Patience, traffic: Traffic) -> Storage | None:
+def storage(
+    endpoint: Endpoint, name: str, patience: Patience, traffic: Traffic, watch: Watch = nobody
+) -> Storage | None:
     """Return the storage of the server ``name`` ("source" or "destination"), if one was given for it.
 
-    ``traffic`` counts what goes there together with what goes to the server.
+    ``traffic`` counts what goes there together with what goes to the server; ``watch`` is told of outages.
 
     :raises FatalError: what was given is no address
     """
@@ -66,4 +69,4 @@ def storage(endpoint: Endpoint, name: str, patience: Patience, traffic: Traffic)
     given = server_address(endpoint.storage.partition("?")[0], f"{name} storage")
     origin = given.copy_with(userinfo=b"", path="/")
     http = Session(origin, AiohttpTransport(tls=auth.tls(endpoint), proxy=proxy_for(origin)), patience.timeout)
-    return Storage(Client(f"{name} storage", http, Limiter(None, None), patience, traffic), flag)
+    return Storage(Client(f"{name} storage", http, Limiter(None, None), patience, traffic, watch=watch), flag)

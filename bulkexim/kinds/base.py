@@ -72,10 +72,15 @@ class Draft(Generic[P]):
 
 
 class Placed(NamedTuple):
-    """An object at the destination: its id and its artifact root (a URI, or nothing)."""
+    """An object at the destination: its id and its artifact root (a URI, or nothing).
+
+    ``whole`` says that the create call carried everything that it carries as a rule; else `Kind.fill` must look what
+    is missing.
+    """
 
     id: DestinationId
     location: str = ""
+    whole: bool = True
 
 
 class Filled(NamedTuple):

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from bulkexim.ends.capabilities import Capabilities
-from bulkexim.errors import Refused
+from bulkexim.errors import Refused, TooLarge
 from bulkexim.ids import PREFIX, digest
 from bulkexim.kinds.base import Remark
 from bulkexim.kinds.wire import KEY_LIMIT, Tag, fitting
@@ -185,7 +185,7 @@ async def whole_or_cut(call: Callable[[Form], Awaitable[T]], *, cuttable: bool) 
     try:
         return await call(Form.WHOLE)
     except Refused as error:
-        if not (cuttable and is_for_text(error)):
+        if not (cuttable and (is_for_text(error) or isinstance(error, TooLarge))):
             raise
     return await call(Form.CUT)
 

@@ -27,9 +27,9 @@ from bulkexim.kinds.columns import (
 )
 from bulkexim.kinds.naming import check_exact, names, under_a_name
 from bulkexim.kinds.scope import Pair, renamed
+from bulkexim.kinds.sizes import create, set_each
 from bulkexim.kinds.wire import (
     Tag,
-    as_dicts,
     content_digest,
     earlier_digest,
     gone_tags,
@@ -41,6 +41,7 @@ from bulkexim.kinds.wire import (
     users_tags,
 )
 from bulkexim.ledger.schema import Row, State
+from bulkexim.left_behind import LeftBehind
 
 PAGE = 1000
 #: The experiment that every server has from the start.
@@ -186,10 +187,12 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
         tags, destination = [*self._tags(draft, mark), Tag(CREATED_TAG, mark)], self._pair.destination
         await self._case.check("tags", (tag.key for tag in tags))
+        whole = True
 
         async def post(name: str, form: Form) -> Experiment:
-            body = {"name": name, "tags": as_dicts(form.tags(tags, self._longest))}
-            created = await destination.post("experiments/create", body, _New)
+            nonlocal whole
+            sent = form.tags(tags, self._longest)
+            created, whole = await create(destination, "experiments/create", {"name": name}, _New, tags=sent)
             return await experiment(destination, created.experiment_id)
 
         made, existed = await under_a_name(
@@ -200,7 +203,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             cuttable=bool(self._texts(draft.value)),
             ours=lambda found: tag_value(found.tags, MARKER_TAG) == mark,
         )
-        return await self._adopted(draft, made, mark) if existed else _placed(made)
+        return await self._adopted(draft, made, mark) if existed else _placed(made)._replace(whole=whole)
 
     async def _adopted(self, draft: Draft[Experiment], existing: Experiment, mark: str) -> Placed:
         if tag_value(existing.tags, MARKER_TAG) != mark:
@@ -211,9 +214,11 @@ class ExperimentKind(Kind[Experiment, Experiment]):
                     f"The destination has a deleted experiment {draft.name!r}.",
                     "Restore it, remove it for good (mlflow gc), or give another name with --experiment-rename-file.",
                 )
-        if not existing.deleted:
-            await self._write_tags(DestinationId(existing.experiment_id), self._tags(draft, mark), existing.tags)
-        return _placed(existing)
+        placed = _placed(existing)
+        if existing.deleted:
+            return placed
+        left = await self._write_tags(placed.id, self._tags(draft, mark), existing.tags)
+        return placed._replace(whole=not left)
 
     async def fill(self, draft: Draft[Experiment], row: Row, details: Any, *, fresh: bool) -> Filled:
         if fresh or row.dst_id is None:
@@ -225,13 +230,13 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         # Another source that joined the experiment since has put its marker, and what it keeps, in place of ours.
         shared = tag_value(existing.tags, MARKER_TAG) not in ("", mark)
         tags = users_tags(draft.value.tags) if shared else self._tags(draft, mark)
-        await self._write_tags(row.dst_id, tags, existing.tags)
+        left = await self._write_tags(row.dst_id, tags, existing.tags)
         removable = self._pair.destination.capabilities.removes_experiment_tags
         for key in gone_tags(row.written, self._tags(draft, mark), existing.tags) if removable else ():
             body = {"experiment_id": row.dst_id, "key": key}
             await self._pair.destination.remove("POST", "experiments/delete-experiment-tag", body)
         await self._rename(row.dst_id, draft.name, existing.name)
-        return Filled()
+        return Filled(left=tuple(left))
 
     async def _rename(self, dst_id: DestinationId, name: str, held: str) -> None:
         if held in names(name, EXPERIMENT_NAME):
@@ -243,14 +248,14 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
         await whole_or_cut(post, cuttable=True)
 
-    async def _write_tags(self, dst_id: DestinationId, tags: Sequence[Tag], existing: Sequence[Tag]) -> None:
-        async def post(tag: Tag, form: Form) -> None:
-            (sent,) = form.tags([tag], self._longest)
-            body = {"experiment_id": dst_id, "key": sent.key, "value": sent.value}
+    async def _write_tags(
+        self, dst_id: DestinationId, tags: Sequence[Tag], existing: Sequence[Tag]
+    ) -> list[LeftBehind]:
+        async def post(tag: Tag) -> None:
+            body = {"experiment_id": dst_id, "key": tag.key, "value": tag.value}
             await self._pair.destination.send("POST", "experiments/set-experiment-tag", body)
 
-        for tag in missing(tags, existing, self._longest):
-            await whole_or_cut(partial(post, tag), cuttable=bool(unfit_tags([tag], self._longest)))
+        return await set_each(missing(tags, existing, self._longest), post, self._longest)
 
     async def seal(self, draft: Draft[Experiment], row: Row) -> None:
         if not draft.value.deleted or row.dst_id is None:

@@ -6,6 +6,7 @@ Their metrics are part of the metric stream of a run; the links are kept in the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +15,8 @@ from urllib.parse import quote
 import msgspec
 
 from bulkexim.artifacts.copier import Copier
-from bulkexim.errors import ObjectError
+from bulkexim.ends.bodies import Item
+from bulkexim.errors import ObjectError, RacingDuplicate
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remark, Remnant
@@ -46,6 +48,7 @@ from bulkexim.kinds.logged_model_values import (
 )
 from bulkexim.kinds.run_translation import DELETED
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.sizes import create, refused
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
@@ -63,6 +66,7 @@ from bulkexim.kinds.wire import (
     users_tags,
 )
 from bulkexim.ledger.schema import Row
+from bulkexim.left_behind import LeftBehind
 
 #: Characters of a piece of what is kept whole in tags.
 PIECE = 8000
@@ -188,34 +192,39 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             rows = await self._pair.ledger.rows(ExperimentKind.name, [info.experiment_id])
             await reopened(self._pair, list(rows.values()))
 
-        async def post(form: Form) -> OneModel:
+        async def post(form: Form) -> tuple[OneModel, bool]:
             body = {
                 "experiment_id": plan.experiment,
                 "name": form.text(info.name, LOGGED_MODEL_NAME),
                 "model_type": form.text(info.model_type, LOGGED_MODEL_TYPE),
                 "source_run_id": plan.run,
-                "params": _sent(plan.model.data.params, form),
-                "tags": _sent([*plan.tags, *marks(mark, draft.digest)], form),
             }
-            body = {key: value for key, value in body.items() if value not in ("", None, [])}
-            return await self._pair.destination.post("logged-models", body, OneModel, Repeat.ONCE)
+            tags = _sent([*plan.tags, *marks(mark, draft.digest)], form)
+            params, destination = _sent(plan.model.data.params, form), self._pair.destination
+            return await create(
+                destination, "logged-models", body, OneModel, tags=tags, params=params, repeat=Repeat.ONCE
+            )
 
-        return _placed((await whole_or_cut(post, cuttable=plan.cuttable)).model)
+        made, whole = await whole_or_cut(post, cuttable=plan.cuttable)
+        return _placed(made.model)._replace(whole=whole)
 
     async def fill(self, draft: Draft[ModelPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
         plan = draft.value
         info = plan.model.info
         await self._pair.ledger.linked(_links(plan.model))
+        left: list[LeftBehind] = []
         if not fresh:
             existing = await get_logged_model(self._pair.destination, row.dst_id or "")
             if existing.deleted:
                 return await self._left_alone(draft)
-            await self._refresh(draft, row, existing)
+            left = await self._refresh(draft, row, existing)
         source = Root(info.artifact_uri, model_id=draft.id, gone=plan.model.deleted)
         if not self._pair.settings.artifacts:
-            return Filled()
+            return Filled(left=tuple(left))
         ids = {draft.id: row.dst_id or ""} | ({info.source_run_id: plan.run} if plan.run else {})
-        return await copy_files(self._pair, self._copier, source, Root(row.dst_location, model_id=row.dst_id), ids)
+        destination = Root(row.dst_location, model_id=row.dst_id)
+        copied = await copy_files(self._pair, self._copier, source, destination, ids)
+        return copied._replace(left=(*left, *copied.left))
 
     async def _left_alone(self, draft: Draft[ModelPlan]) -> Filled:
         """Accept that a model is deleted at the destination, and so is as it can be: nothing can restore it."""
@@ -224,31 +233,36 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         before = await self._pair.ledger.left_behind(self.name, [draft.id])
         return Filled(left=tuple(left for left in before.get(draft.id, ()) if left not in draft.left))
 
-    async def _refresh(self, draft: Draft[ModelPlan], row: Row, existing: LoggedModel) -> None:
-        destination, plan = self._pair.destination, draft.value
+    async def _refresh(self, draft: Draft[ModelPlan], row: Row, existing: LoggedModel) -> list[LeftBehind]:
+        """Write tags and params that are not there as they should be; return those that are too large."""
+        destination, plan, path = self._pair.destination, draft.value, model_path(row.dst_id)
         mark = marker(self._pair.source.identity, self.name, draft.id)
         tags = [*plan.tags, *marks(mark, draft.digest)]
-
-        async def set_tags(form: Form) -> None:
-            body = {"model_id": row.dst_id, "tags": _sent(tags, form)}
-            await destination.send("PATCH", f"{model_path(row.dst_id)}/tags", body)
-
-        await whole_or_cut(set_tags, cuttable=plan.cuttable)
+        left = await self._write(row, "PATCH", "tags", tags, cuttable=plan.cuttable)
         for key in gone_tags(row.written, plan.tags, existing.info.tags):
-            await destination.remove("DELETE", f"{model_path(row.dst_id)}/tags/{quote(key, safe='')}", None)
+            await destination.remove("DELETE", f"{path}/tags/{quote(key, safe='')}", None)
         held = {param.key for param in existing.data.params}
         missing = [
             param
             for param in plan.model.data.params
             if param.key not in held and fitting(param.key, LOGGED_MODEL_KEY) not in held
         ]
+        return left + await self._write(row, "POST", "params", missing, cuttable=plan.cuttable)
 
-        async def add_params(form: Form) -> None:
-            body = {"model_id": row.dst_id, "params": _sent(missing, form)}
-            await destination.send("POST", f"{model_path(row.dst_id)}/params", body)
+    async def _write(
+        self, row: Row, method: str, field: str, rows: Sequence[Tag], *, cuttable: bool
+    ) -> list[LeftBehind]:
+        destination, path = self._pair.destination, f"{model_path(row.dst_id)}/{field}"
 
-        if missing:
-            await whole_or_cut(add_params, cuttable=plan.cuttable)
+        async def send(items: Sequence[Item]) -> None:
+            async def post(form: Form) -> None:
+                body = {"model_id": row.dst_id, field: _sent([value for _, value in items], form)}
+                await destination.send(method, path, body, Repeat.TELLING)
+
+            with suppress(RacingDuplicate):  # Then an earlier call, whose reply was lost, wrote them.
+                await whole_or_cut(post, cuttable=cuttable)
+
+        return refused(await destination.bodies.sent([(field, one) for one in rows], send))
 
     async def seal(self, draft: Draft[ModelPlan], row: Row) -> None:
         status = draft.value.model.info.status
@@ -307,9 +321,9 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         return estimate
 
 
-def _sent(rows: Sequence[Tag], form: Form) -> list[dict[str, str]]:
+def _sent(rows: Sequence[Tag], form: Form) -> Sequence[Tag]:
     """Return tags or params as a logged model takes them."""
-    return as_dicts(form.tags(rows, TEXT, key_limit=LOGGED_MODEL_KEY))
+    return form.tags(rows, TEXT, key_limit=LOGGED_MODEL_KEY)
 
 
 def _digest(plan: ModelPlan, *, artifacts: bool) -> str:

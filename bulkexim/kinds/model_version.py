@@ -28,6 +28,7 @@ from bulkexim.kinds.columns import (
 )
 from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
+from bulkexim.kinds.sizes import create, set_each
 from bulkexim.kinds.version_source import Choice, Sources, outcome
 from bulkexim.kinds.version_translation import VersionPlan, translated
 from bulkexim.kinds.version_values import (
@@ -41,13 +42,13 @@ from bulkexim.kinds.version_values import (
 )
 from bulkexim.kinds.wire import (
     Tag,
-    as_dicts,
     gone_tags,
     marks,
     provenance_of,
     tag_value,
 )
 from bulkexim.ledger.schema import Row
+from bulkexim.left_behind import LeftBehind
 
 SOURCE_TAG = "bulkexim.source.version"
 MODEL_TAG = "bulkexim.source.name"
@@ -67,6 +68,10 @@ NUMBER_REMEDY = (
 
 class _One(msgspec.Struct, frozen=True):
     model_version: ModelVersion
+
+
+#: A version that was created, and whether the call held all of its tags.
+Made = tuple[ModelVersion, bool]
 
 
 class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
@@ -159,16 +164,16 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             )
         for number in range(self._highest[model] + 1, wanted):
             await self._fill_gap(model, number, mark)
-        created, refusal = await self._registered(model, plan, marks(mark, draft.digest))
+        (created, whole), refusal = await self._registered(model, plan, marks(mark, draft.digest))
         if created.number != wanted:
             await self._take_back(model, created.version)
             if arrived := await self._arrived(model, wanted, mark):
                 return arrived
             raise _number_lost(model, wanted, created.version)
         self._made[draft.id] = created, refusal
-        return _placed(created)
+        return _placed(created)._replace(whole=whole)
 
-    async def _registered(self, model: str, plan: VersionPlan, own: Sequence[Tag]) -> tuple[ModelVersion, str]:
+    async def _registered(self, model: str, plan: VersionPlan, own: Sequence[Tag]) -> tuple[Made, str]:
         """Create a version with the best source that the destination takes; return what it said to the very best."""
         refusal: Refused | None = None
         for choice in plan.origin.all:
@@ -185,7 +190,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
 
     async def _post_version(
         self, model: str, plan: VersionPlan, choice: Choice, own: Sequence[Tag], form: Form
-    ) -> ModelVersion:
+    ) -> Made:
         body = {
             "source": form.text(choice.source, SOURCE),
             "run_id": form.text(choice.run_id, RUN_ID),
@@ -201,25 +206,24 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         ours = (version for version in found if tag_value(version.tags, MARKER_TAG) == mark)
         return next((_placed(version) for version in ours if version.number == wanted), None)
 
-    async def _post(self, model: str, tags: Sequence[Tag], fields: Mapping[str, str]) -> ModelVersion:
-        body: dict[str, Any] = {"name": model, "tags": as_dicts(tags)}
-        body |= {key: value for key, value in fields.items() if value}
+    async def _post(self, model: str, tags: Sequence[Tag], fields: Mapping[str, str]) -> Made:
+        body, path = {"name": model, **fields}, "model-versions/create"
         try:
-            reply = await self._pair.destination.post("model-versions/create", body, _One, Repeat.ONCE)
+            reply, whole = await create(self._pair.destination, path, body, _One, tags=tags, repeat=Repeat.ONCE)
         except Refused:
             raise  # No number was taken.
         except CallError:
             self._highest.pop(model, None)
             raise
         self._highest[model] = reply.model_version.number
-        return reply.model_version
+        return reply.model_version, whole
 
     async def _fill_gap(self, model: str, number: int, mark: str) -> None:
         """Take a number that was deleted at the source, so that the next one is right.
 
         The placeholder goes when that next one is there: until then it keeps the highest number visible.
         """
-        created = await self._post(model, [Tag(GAP_TAG, mark)], {"source": GAP_SOURCE})
+        created, _ = await self._post(model, [Tag(GAP_TAG, mark)], {"source": GAP_SOURCE})
         if created.number != number:
             await self._take_back(model, created.version)
             raise _number_lost(model, number, created.version)
@@ -242,8 +246,9 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         version = draft.value.version
         model, number = _named(row)
         made, refusal = self._made.pop(draft.id, (None, ""))
+        refused: list[LeftBehind] = []
         if made is None or not fresh:
-            made = await self._refresh(draft, row, model, number)
+            made, refused = await self._refresh(draft, row, model, number)
         remarks, left = outcome(version, draft.value.origin, made, refusal)
         await self._close_gaps(model, int(number))
         if version.current_stage != made.current_stage:
@@ -254,9 +259,11 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
                 "archive_existing_versions": False,
             }
             await self._pair.destination.send("POST", "model-versions/transition-stage", body)
-        return Filled(0, tuple(remarks), tuple(left))
+        return Filled(0, tuple(remarks), (*left, *refused))
 
-    async def _refresh(self, draft: Draft[VersionPlan], row: Row, model: str, number: str) -> ModelVersion:
+    async def _refresh(
+        self, draft: Draft[VersionPlan], row: Row, model: str, number: str
+    ) -> tuple[ModelVersion, list[LeftBehind]]:
         """Write what `create` would have written, but for what nothing can change; return the version as it was."""
         destination = self._pair.destination
         found = await self._numbers(model)
@@ -272,19 +279,18 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             body = {"name": model, "version": number, "description": form.text(description, DESCRIPTION)}
             await destination.send("PATCH", "model-versions/update", body)
 
-        async def set_tag(tag: Tag, form: Form) -> None:
-            (sent,) = form.tags([tag], self._longest)
-            body = {"name": model, "version": number, "key": sent.key, "value": sent.value}
+        async def set_tag(tag: Tag) -> None:
+            body = {"name": model, "version": number, "key": tag.key, "value": tag.value}
             await destination.send("POST", "model-versions/set-tag", body)
 
         if existing.description not in (description, cut(description, DESCRIPTION)):
             await whole_or_cut(describe, cuttable=True)
-        for tag in missing((*draft.value.tags, *marks(mark, draft.digest)), existing.tags, self._longest):
-            await whole_or_cut(partial(set_tag, tag), cuttable=draft.value.cuttable)
+        tags = missing((*draft.value.tags, *marks(mark, draft.digest)), existing.tags, self._longest)
+        left = await set_each(tags, set_tag, self._longest)
         for key in gone_tags(row.written, draft.value.tags, existing.tags):
             body = {"name": model, "version": number, "key": key}
             await destination.remove("DELETE", "model-versions/delete-tag", body)
-        return existing
+        return existing, left
 
     async def seal(self, draft: Draft[VersionPlan], row: Row) -> None:
         """Nothing is left to do: a version is READY from the start."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from bulkexim.errors import AlreadyExists, ObjectError, Refused
+from bulkexim.errors import AlreadyExists, ObjectError, Refused, TooLarge
 from bulkexim.ids import digest
 from bulkexim.kinds.columns import Form, cut, is_for_text
 
@@ -47,7 +47,7 @@ async def under_a_name(
                 return found, True
             refusal = error
         except Refused as error:
-            if not is_for_text(error):
+            if not (is_for_text(error) or isinstance(error, TooLarge)):
                 raise
             refusal = error
     raise refusal or ObjectError("no name", f"Nothing can be called {name!r}.")

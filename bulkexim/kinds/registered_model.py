@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from bulkexim.ends.capabilities import Nothing
 from bulkexim.ends.server import Server
 from bulkexim.errors import NotFound, ObjectError, Refused
 from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, PREFIX, DestinationId, MadeFrom, SourceId, marker
@@ -33,10 +34,10 @@ from bulkexim.kinds.columns import (
 )
 from bulkexim.kinds.naming import check_exact, under_a_name
 from bulkexim.kinds.scope import Pair, chosen, renamed
+from bulkexim.kinds.sizes import create, set_each
 from bulkexim.kinds.version_values import GAP_TAG, NUMBER_LOST, NUMBER_TAKEN, versions_of
 from bulkexim.kinds.wire import (
     Tag,
-    as_dicts,
     content_digest,
     earlier_digest,
     gone,
@@ -211,11 +212,13 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
         tags, texts = self._tags(draft, mark), self._texts(draft.value)
         await self._case.check("tags", (tag.key for tag in tags))
+        whole = True
 
         async def post(name: str, form: Form) -> RegisteredModel:
-            description = form.text(draft.value.description, DESCRIPTION)
-            body = {"name": name, "description": description, "tags": as_dicts(form.tags(tags, MODEL_TAG))}
-            await self._pair.destination.send("POST", "registered-models/create", body)
+            nonlocal whole
+            body = {"name": name, "description": form.text(draft.value.description, DESCRIPTION)}
+            sent, path = form.tags(tags, MODEL_TAG), "registered-models/create"
+            _, whole = await create(self._pair.destination, path, body, Nothing, tags=sent)
             self.born.add(name)
             return RegisteredModel(name)
 
@@ -232,7 +235,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         if existed and not ours(made):
             check_exact("registered model", draft.name, made.name, RENAME_FLAG)
             raise _name_taken(draft, made)
-        return Placed(DestinationId(made.name))
+        return Placed(DestinationId(made.name), whole=existed or whole)
 
     async def fill(self, draft: Draft[RegisteredModel], row: Row, details: Any, *, fresh: bool) -> Filled:
         if fresh:
@@ -246,18 +249,16 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             body = {"name": name, "description": form.text(description, DESCRIPTION)}
             await destination.send("PATCH", "registered-models/update", body)
 
-        async def set_tag(tag: Tag, form: Form) -> None:
-            (sent,) = form.tags([tag], MODEL_TAG)
-            body = {"name": name, "key": sent.key, "value": sent.value}
+        async def set_tag(tag: Tag) -> None:
+            body = {"name": name, "key": tag.key, "value": tag.value}
             await destination.send("POST", "registered-models/set-tag", body)
 
         if existing.description not in (description, cut(description, DESCRIPTION)):
             await whole_or_cut(describe, cuttable=True)
-        for tag in missing(tags, existing.tags, MODEL_TAG):
-            await whole_or_cut(partial(set_tag, tag), cuttable=bool(unfit_tags([tag], MODEL_TAG)))
+        left = await set_each(missing(tags, existing.tags, MODEL_TAG), set_tag, MODEL_TAG)
         for key in gone_tags(row.written, tags, existing.tags):
             await destination.remove("DELETE", "registered-models/delete-tag", {"name": name, "key": key})
-        return Filled()
+        return Filled(left=tuple(left))
 
     async def seal(self, draft: Draft[RegisteredModel], row: Row) -> None:
         destination, name = self._pair.destination, row.dst_id

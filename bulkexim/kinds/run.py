@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.ends.page_tokens import token_at
-from bulkexim.errors import ObjectError, RacingDuplicate
+from bulkexim.errors import ObjectError
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
@@ -36,8 +36,8 @@ from bulkexim.kinds.run_values import (
 )
 from bulkexim.kinds.run_writes import write_data, write_inputs, write_outputs
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.sizes import create
 from bulkexim.kinds.wire import (
-    as_dicts,
     gone_tags,
     marks,
     own_keys,
@@ -205,18 +205,21 @@ class RunKind(Kind[Run, RunPlan]):
         # The server writes the tag of the name by itself.
         tags = [tag for tag in plan.create_tags if tag.key != NAME_TAG]
 
-        async def post(form: Form) -> OneRun:
+        async def post(form: Form) -> tuple[OneRun, bool]:
             body = {
                 "experiment_id": plan.experiment,
                 "user_id": form.text(info.user_id, USER),
                 "run_name": form.text(info.run_name, RUN_NAME),
                 "start_time": info.start_time,
-                "tags": as_dicts([*form.tags(tags, self._longest.tag), *marks(mark, draft.digest)]),
             }
-            body = {key: value for key, value in body.items() if value not in ("", None)}
-            return await self._pair.destination.post("runs/create", body, OneRun, Repeat.ONCE)
+            sent, destination = (
+                [*form.tags(tags, self._longest.tag), *marks(mark, draft.digest)],
+                self._pair.destination,
+            )
+            return await create(destination, "runs/create", body, OneRun, tags=sent, repeat=Repeat.ONCE)
 
-        return _placed((await whole_or_cut(post, cuttable=plan.cuttable)).run)
+        made, whole = await whole_or_cut(post, cuttable=plan.cuttable)
+        return _placed(made.run)._replace(whole=whole)
 
     async def _check_case(self, draft: Draft[RunPlan]) -> None:
         data = draft.value.run.data
@@ -243,7 +246,7 @@ class RunKind(Kind[Run, RunPlan]):
             for key in gone_tags(row.written, tags, existing.data.tags):
                 await self._pair.destination.remove("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
             tags = missing((tag for tag in tags if tag.key != NAME_TAG), existing.data.tags, self._longest.tag)
-        unlinked = await write_data(
+        left = await write_data(
             self._pair.destination,
             dst_id,
             self._longest,
@@ -255,7 +258,7 @@ class RunKind(Kind[Run, RunPlan]):
         )
         lost = await self._write_links(draft, dst_id, details, existing)
         copied = await self._copy(draft, row)
-        return Filled(copied.bytes, copied.remarks, (*unlinked, *lost, *copied.left))
+        return Filled(copied.bytes, copied.remarks, (*left, *lost, *copied.left))
 
     async def _revived(self, draft: Draft[RunPlan], dst_id: DestinationId) -> Run:
         """Return the run as it stands at the destination, taken out of the bin so that it can be written."""
@@ -285,20 +288,18 @@ class RunKind(Kind[Run, RunPlan]):
     async def _write_links(
         self, draft: Draft[RunPlan], dst_id: DestinationId, details: RunDetails, existing: Run | None
     ) -> list[LeftBehind]:
-        """Link the run with its datasets and logged models; return links to logged models that are not there."""
-        wanted = details.inputs.get(draft.id, [])
+        """Link the run with its datasets and logged models; return what is not there, or too large."""
+        plan, wanted = draft.value, details.inputs.get(draft.id, [])
         inputs = [details.models[model_id] for model_id in wanted if model_id in details.models]
         lost = [model_id for model_id in wanted if model_id not in details.models]
-        plan = draft.value
         datasets = plan.run.inputs.dataset_inputs
-        await write_inputs(self._pair.destination, dst_id, self._longest, datasets, inputs, cuttable=plan.cuttable)
+        destination, cuttable = self._pair.destination, plan.cuttable
+        left = await write_inputs(destination, dst_id, self._longest, datasets, inputs, cuttable=cuttable)
         there = {link.model_id for link in existing.outputs.model_outputs} if existing else set()
-        try:
-            outputs = [(model, step) for model, step in plan.outputs if SourceId(model) not in there]
-            await write_outputs(self._pair.destination, dst_id, outputs)
-        except RacingDuplicate:
-            pass  # They are there.
-        return [LeftBehind(Cause.LINK, f"input {model_id}: this logged model was not moved") for model_id in lost]
+        outputs = [(model, step) for model, step in plan.outputs if SourceId(model) not in there]
+        left += await write_outputs(destination, dst_id, outputs)
+        why = "this logged model was not moved"
+        return [*left, *(LeftBehind(Cause.LINK, f"input {model_id}: {why}") for model_id in lost)]
 
     async def _copy(self, draft: Draft[RunPlan], row: Row) -> Filled:
         run = draft.value.run
@@ -311,10 +312,8 @@ class RunKind(Kind[Run, RunPlan]):
     async def seal(self, draft: Draft[RunPlan], row: Row) -> None:
         info, destination = draft.value.run.info, self._pair.destination
         if info.status != "RUNNING" or info.end_time is not None:
-            body = {"run_id": row.dst_id, "status": info.status, "end_time": info.end_time}
-            await destination.send(
-                "POST", "runs/update", {key: value for key, value in body.items() if value is not None}
-            )
+            end = {} if info.end_time is None else {"end_time": info.end_time}
+            await destination.send("POST", "runs/update", {"run_id": row.dst_id, "status": info.status, **end})
         if _changed(draft, row):
             body = {"run_id": row.dst_id, "key": DIGEST_TAG, "value": draft.digest}
             await destination.send("POST", "runs/set-tag", body)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bulkexim.ends.bodies import Declined, Item, fields
 from bulkexim.ends.server import Server
 from bulkexim.errors import RacingDuplicate, Refused
 from bulkexim.http.retry import Repeat
@@ -16,6 +17,7 @@ from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.columns import INPUT_TAG, INPUT_TAG_KEY, NUL, Form, Lengths, dataset_lengths, whole_or_cut
 from bulkexim.kinds.history import Point, as_kept, history
 from bulkexim.kinds.logged_model_values import get_logged_model
+from bulkexim.kinds.sizes import refused
 from bulkexim.kinds.wire import Tag, as_dicts
 from bulkexim.ledger.queries import Link
 from bulkexim.left_behind import Cause, LeftBehind
@@ -51,6 +53,8 @@ class Batches:
     metrics: list[Point] = field(default_factory=list)
     #: Points that the run had already, and that the server takes no second time, for another logged model.
     unlinked: list[PointOfModel] = field(default_factory=list)
+    #: What the server takes in no body.
+    declined: list[Declined] = field(default_factory=list)
 
     async def add(self, metrics: Sequence[Point]) -> None:
         """Take metric values and send every call that is full."""
@@ -68,19 +72,27 @@ class Batches:
 
     async def _send(self) -> None:
         room = self._room()
-        params, tags = self.params[:PARAMS], self.tags[:TAGS]
+        params, tags, metrics = self.params[:PARAMS], self.tags[:TAGS], self.metrics[:room]
+        items: list[Item] = [("params", row) for row in params]
+        items += [("tags", row) for row in tags]
+        items += [("metrics", point) for point in metrics]
+        self.declined += await self.destination.bodies.sent(items, self._post)
+        self.params, self.tags, self.metrics = self.params[PARAMS:], self.tags[TAGS:], self.metrics[room:]
+
+    async def _post(self, items: Sequence[Item]) -> None:
+        given = fields(items)
+        params, tags = given.get("params", []), given.get("tags", [])
 
         async def post(form: Form) -> None:
             body = {
                 "run_id": self.run_id,
-                "params": as_dicts(form.tags(params, self.longest.param)),
-                "tags": as_dicts(form.tags(tags, self.longest.tag)),
-                "metrics": self.metrics[:room],
+                "params": form.tags(params, self.longest.param),
+                "tags": form.tags(tags, self.longest.tag),
+                "metrics": given.get("metrics"),
             }
             await self._log({key: value for key, value in body.items() if value})
 
         await whole_or_cut(post, cuttable=any(NUL in row.value for row in (*params, *tags)))
-        self.params, self.tags, self.metrics = self.params[PARAMS:], self.tags[TAGS:], self.metrics[room:]
 
     async def _log(self, body: dict[str, Any]) -> None:
         if self.destination.capabilities.skips_known_points:
@@ -137,7 +149,8 @@ async def write_data(
     """Write params, tags and the full metric history; points of logged models carry their model and dataset.
 
     Of a param that is longer than the server takes, what it takes is written. One point may belong to several models;
-    the server takes it once in a call, so the others follow in later calls. Return the links that it does not take.
+    the server takes it once in a call, so the others follow in later calls. Return the links that it does not take, and
+    what is too large for it.
     """
     by_point: dict[tuple[str, int, int], list[Link]] = {}
     for link in links:
@@ -161,7 +174,8 @@ async def write_data(
     for metrics in later:
         await batches.add(metrics)
         await batches.finish()
-    return [left for point in batches.unlinked if (left := await _unlinked(destination, run_id, point)) is not None]
+    unlinked = [await _unlinked(destination, run_id, point) for point in batches.unlinked]
+    return [*refused(batches.declined), *(left for left in unlinked if left is not None)]
 
 
 async def _unlinked(destination: Server, run_id: DestinationId, point: PointOfModel) -> LeftBehind | None:
@@ -194,17 +208,27 @@ async def write_inputs(
     models: Sequence[DestinationId],
     *,
     cuttable: bool,
-) -> None:
-    """Write dataset and model inputs; repeatable (``runs/log-inputs``)."""
-    if not (datasets or models):
-        return
+) -> list[LeftBehind]:
+    """Write dataset and model inputs; repeatable (``runs/log-inputs``). Return what is too large for the server.
 
-    async def post(form: Form) -> None:
-        given = [_dataset(one, longest, form) for one in datasets]
-        body = {"run_id": run_id, "datasets": given, "models": [{"model_id": model} for model in models]}
-        await destination.send("POST", "runs/log-inputs", {key: value for key, value in body.items() if value})
+    A dataset is not written in part: the server would never add the rest (it knows it by name and digest).
+    """
 
-    await whole_or_cut(post, cuttable=cuttable)
+    async def send(items: Sequence[Item]) -> None:
+        async def post(form: Form) -> None:
+            given = fields(items)
+            body = {
+                "run_id": run_id,
+                "datasets": [_dataset(one, longest, form) for one in given.get("datasets", ())],
+                "models": [{"model_id": model} for model in given.get("models", ())],
+            }
+            await destination.send("POST", "runs/log-inputs", {key: value for key, value in body.items() if value})
+
+        await whole_or_cut(post, cuttable=cuttable)
+
+    items: list[Item] = [("datasets", one) for one in datasets]
+    items += [("models", model) for model in models]
+    return refused(await destination.bodies.sent(items, send))
 
 
 def _dataset(given: dict[str, Any], longest: Lengths, form: Form) -> dict[str, Any]:
@@ -220,11 +244,15 @@ def _dataset(given: dict[str, Any], longest: Lengths, form: Form) -> dict[str, A
 
 async def write_outputs(
     destination: Server, run_id: DestinationId, outputs: Sequence[tuple[DestinationId, int]]
-) -> None:
-    """Write model outputs in one call, all or nothing (``runs/outputs``).
+) -> list[LeftBehind]:
+    """Write model outputs; those of a call are written all or not at all (``runs/outputs``).
 
-    :raises RacingDuplicate: an earlier call, whose reply was lost, wrote them: MLflow adds no output a second time
+    Return those that are too large for the server.
     """
-    if outputs:
-        models = [{"model_id": model, "step": step} for model, step in outputs]
-        await destination.send("POST", "runs/outputs", {"run_id": run_id, "models": models}, Repeat.TELLING)
+
+    async def send(items: Sequence[Item]) -> None:
+        models = [{"model_id": model, "step": step} for _, (model, step) in items]
+        with suppress(RacingDuplicate):  # An earlier call, whose reply was lost, wrote them.
+            await destination.send("POST", "runs/outputs", {"run_id": run_id, "models": models}, Repeat.TELLING)
+
+    return refused(await destination.bodies.sent([("models", output) for output in outputs], send))

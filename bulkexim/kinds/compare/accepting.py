@@ -11,6 +11,7 @@ from bulkexim.left_behind import Cause, LeftBehind
 #: Fields of a version that say to what it points.
 _OF_A_SOURCE = frozenset({"source", "run", "logged model"})
 _OF_A_FILE = (Cause.FILE_NAME, Cause.FILE_UNREADABLE, Cause.FILE_REFUSED)
+_OF_A_VALUE = (Cause.VALUE, Cause.VALUE_REFUSED)
 
 
 def cause_of(kind: str, difference: Difference, left: Sequence[LeftBehind]) -> Cause | None:
@@ -25,8 +26,8 @@ def cause_of(kind: str, difference: Difference, left: Sequence[LeftBehind]) -> C
     if kind == "model_version" and field in _OF_A_SOURCE:
         return Cause.VERSION_SOURCE
     if field in ("aliases", "model inputs", "model outputs") or (kind == "logged_model" and field == "metrics"):
-        return _first(noted, Cause.LINK, Cause.VALUE) if difference.found == ABSENT else None
-    return _first(noted, Cause.VALUE)
+        return _first(noted, Cause.LINK, *_OF_A_VALUE) if difference.found == ABSENT else None
+    return _first(noted, *_OF_A_VALUE)
 
 
 def _first(noted: Collection[Cause], *causes: Cause) -> Cause | None:

@@ -1,0 +1,82 @@
+"""Objects and values that may be larger than one body of the destination, or of a gateway before it.
+
+An object is created with as many of its tags and params as one body holds; the others follow when it is filled. A value
+that does not fit into a body alone stays behind, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from bulkexim.ends.bodies import Declined, Item
+from bulkexim.ends.server import Server
+from bulkexim.errors import TooLarge
+from bulkexim.http.retry import Repeat
+from bulkexim.ids import ORIGIN, PREFIX
+from bulkexim.kinds.columns import Form, is_copy, unfit_tags, whole_or_cut
+from bulkexim.kinds.wire import Tag
+from bulkexim.left_behind import Cause, LeftBehind
+
+T = TypeVar("T")
+
+#: Characters of a tag of our own that is in every create: an object is recognised by such tags.
+SHORT = 1000
+#: What one value of a list in a body is called.
+_WORDS = {"params": "param", "tags": "tag", "metrics": "metric", "datasets": "dataset", "models": "logged model"}
+
+
+async def create(
+    server: Server,
+    path: str,
+    given: Mapping[str, Any],
+    reply: type[T],
+    *,
+    tags: Iterable[Tag],
+    params: Iterable[Tag] = (),
+    repeat: Repeat = Repeat.SAFE,
+) -> tuple[T, bool]:
+    """Make a create call, without the fields that are empty; return the reply, and whether everything was in the body.
+
+    :raises TooLarge: the server does not take it without any tags but our own
+    """
+    rows: list[Item] = [*(("params", param) for param in params), *(("tags", tag) for tag in tags)]
+    needed = [row for row in rows if row[0] == "tags" and _is_essential(row[1])]
+    others = [row for row in rows if not (row[0] == "tags" and _is_essential(row[1]))]
+    fixed = {key: value for key, value in given.items() if value not in ("", None)}
+    return await server.bodies.created(fixed, needed, others, lambda body: server.post(path, body, reply, repeat))
+
+
+def _is_essential(tag: Tag) -> bool:
+    """Return whether an object is recognised, or swept, by a tag."""
+    ours = tag.key.startswith(PREFIX) and not (tag.key.startswith(ORIGIN) or is_copy(tag))
+    return ours and len(tag.value) <= SHORT
+
+
+async def set_each(tags: Iterable[Tag], post: Callable[[Tag], Awaitable[None]], limit: int) -> list[LeftBehind]:
+    """Set tags with a call for each; one of more than ``limit`` characters is sent cut where it is refused whole.
+
+    Return those that are too large for a body of their own.
+    """
+    left: list[LeftBehind] = []
+    for tag in tags:
+
+        async def send(form: Form, tag: Tag = tag) -> None:
+            await post(*form.tags([tag], limit))
+
+        try:
+            await whole_or_cut(send, cuttable=bool(unfit_tags([tag], limit)))
+        except TooLarge as error:
+            left.append(_left(("tags", tag), error))
+    return left
+
+
+def refused(declined: Iterable[Declined]) -> list[LeftBehind]:
+    """Return what stays behind for its size."""
+    return [_left(*one) for one in declined]
+
+
+def _left(item: Item, error: TooLarge) -> LeftBehind:
+    field, value = item
+    key = value["dataset"].get("name", "") if field == "datasets" else getattr(value, "key", value)
+    return LeftBehind(Cause.VALUE_REFUSED, f"{_WORDS[field]} {key!r}: {error}")
