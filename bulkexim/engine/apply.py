@@ -119,10 +119,15 @@ class Apply:
         raise Unsure(f"The destination lost the create call every time: {last}", cause="create lost")
 
     async def _create(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str) -> Placed:
-        # A create that has left is waited for and written down, even when the run is stopped meanwhile.
-        with anyio.CancelScope(shield=True):
-            await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
+        await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
+        try:
             placed = await kind.create(draft, mark)
+        except anyio.get_cancelled_exc_class():
+            # Each request that had left was waited for, so it is certain that none of them is under way.
+            with anyio.CancelScope(shield=True):
+                await self.pair.ledger.withdrawn(kind.name, draft.id)
+            raise
+        with anyio.CancelScope(shield=True):
             await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
         self.born.add((kind.name, draft.id))
         return placed

@@ -177,6 +177,10 @@ class Kind(ABC, Generic[V, P]):
     async def create(self, draft: Draft[P], mark: str) -> Placed:
         """Create the object with its marker, or adopt one of that name where names are unique.
 
+        The call is made with `bulkexim.ends.server.Server.create`, which waits for the reply even when the run is
+        stopped. Where a second call would create a second object, nothing is awaited after it: a run that is stopped
+        ends at the next thing that is awaited, and then counts the object as not created.
+
         :raises Unsure: the call may have been carried out
         """
 

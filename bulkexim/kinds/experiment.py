@@ -189,7 +189,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
 
         async def post(name: str, form: Form) -> Experiment:
             body = {"name": name, "tags": as_dicts(form.tags(tags, self._longest))}
-            created = await destination.post("experiments/create", body, _New)
+            created = await destination.create("experiments/create", body, _New)
             return await experiment(destination, created.experiment_id)
 
         made, existed = await under_a_name(

@@ -198,7 +198,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
                 "tags": _sent([*plan.tags, *marks(mark, draft.digest)], form),
             }
             body = {key: value for key, value in body.items() if value not in ("", None, [])}
-            return await self._pair.destination.post("logged-models", body, OneModel, Repeat.ONCE)
+            return await self._pair.destination.create("logged-models", body, OneModel, Repeat.ONCE)
 
         return _placed((await whole_or_cut(post, cuttable=plan.cuttable)).model)
 

@@ -122,9 +122,8 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         ]
 
     async def find(self, draft: Draft[VersionPlan], mark: str) -> Placed | None:
-        model = _moved(draft)
-        found = await self._numbers(model)
-        return next((_placed(version) for version in found if tag_value(version.tags, MARKER_TAG) == mark), None)
+        # One with the marker and another number is not the version; it fails as one whose number is taken.
+        return await self._arrived(_moved(draft), draft.value.version.number, mark)
 
     async def _numbers(self, model: str) -> list[ModelVersion]:
         found = await versions_of(self._pair.destination, model)
@@ -205,7 +204,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         body: dict[str, Any] = {"name": model, "tags": as_dicts(tags)}
         body |= {key: value for key, value in fields.items() if value}
         try:
-            reply = await self._pair.destination.post("model-versions/create", body, _One, Repeat.ONCE)
+            reply = await self._pair.destination.create("model-versions/create", body, _One, Repeat.ONCE)
         except Refused:
             raise  # No number was taken.
         except CallError:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from bulkexim.ends.capabilities import Nothing
 from bulkexim.ends.server import Server
 from bulkexim.errors import NotFound, ObjectError, Refused
 from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, PREFIX, DestinationId, MadeFrom, SourceId, marker
@@ -215,7 +216,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
         async def post(name: str, form: Form) -> RegisteredModel:
             description = form.text(draft.value.description, DESCRIPTION)
             body = {"name": name, "description": description, "tags": as_dicts(form.tags(tags, MODEL_TAG))}
-            await self._pair.destination.send("POST", "registered-models/create", body)
+            await self._pair.destination.create("registered-models/create", body, Nothing)
             self.born.add(name)
             return RegisteredModel(name)
 

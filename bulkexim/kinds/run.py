@@ -214,7 +214,7 @@ class RunKind(Kind[Run, RunPlan]):
                 "tags": as_dicts([*form.tags(tags, self._longest.tag), *marks(mark, draft.digest)]),
             }
             body = {key: value for key, value in body.items() if value not in ("", None)}
-            return await self._pair.destination.post("runs/create", body, OneRun, Repeat.ONCE)
+            return await self._pair.destination.create("runs/create", body, OneRun, Repeat.ONCE)
 
         return _placed((await whole_or_cut(post, cuttable=plan.cuttable)).run)
 
