@@ -120,6 +120,16 @@ async def test_an_object_that_was_just_created_is_known_to_be_untouched_only_unt
     assert bench.kind.fresh == {"one": False}
 
 
+async def test_only_so_many_that_were_created_are_known_to_be_untouched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that logged models came from are created long before they are filled, and any number of them."""
+    monkeypatch.setattr("bulkexim.engine.apply.BORN", 1)
+    bench.apply.born["thing", OTHER] = None
+    await bench.move(waits=True)
+    assert list(bench.apply.born) == [("thing", ONE)]
+
+
 async def test_a_create_that_is_absent_twice_is_made_again_exactly_once(bench: Bench) -> None:
     bench.kind.fates["one"] = [Fate.LOST]
     await bench.move()
