@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from anyio import to_thread
 from filelock import FileLock, Timeout
 
 from bulkexim.errors import BulkeximError, FatalError, TemporaryTrouble, UsageError, unwritable
@@ -32,7 +33,8 @@ def locked(work_dir: Path) -> Iterator[None]:
     previous = os.umask(PRIVATE)
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(work_dir / "lock")
+        # It is taken in one thread and given back in another (`holding`).
+        lock = FileLock(work_dir / "lock", thread_local=False)
         lock.acquire(timeout=LOCK_SECONDS)
         for part in work_dir.glob(f"{LEDGER_NAME}*"):
             # One that belongs to somebody else is his to close.
@@ -48,6 +50,14 @@ def locked(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@asynccontextmanager
+async def holding(work_dir: Path) -> AsyncIterator[None]:
+    """Hold a work directory as `locked` does, without holding up the event loop."""
+    with ExitStack() as held:
+        await to_thread.run_sync(held.enter_context, locked(work_dir))
+        yield
 
 
 def set_aside(work_dir: Path) -> None:

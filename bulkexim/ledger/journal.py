@@ -349,24 +349,35 @@ async def journal(work_dir: Path) -> AsyncIterator[Journal]:
 async def rehearsal(work_dir: Path, *, empty: bool = False) -> AsyncIterator[Journal]:
     """Open a copy of the ledger of ``work_dir`` (or an empty one) in memory: nothing is written anywhere."""
     path = work_dir / LEDGER_NAME
+    memory = await to_thread.run_sync(_copied, None if empty else path)
+    async with _at_work(Journal(path, memory, memory)) as ledger:
+        yield ledger
+
+
+def _copied(path: Path | None) -> sqlite3.Connection:
+    """Return a ledger in memory with the content of the one at ``path``, if there is one."""
     memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-    if path.is_file() and not empty:
+    if path is not None and path.is_file():
         with closing(connect(path, read_only=True)) as original:
             original.backup(memory)
     memory.executescript(TABLES)
     memory.execute(*STAMP)
-    async with _at_work(Journal(path, memory, memory)) as ledger:
-        yield ledger
+    return memory
 
 
 @asynccontextmanager
 async def blank() -> AsyncIterator[Journal]:
     """Open an empty ledger that knows nothing of any migration and is gone when it is closed."""
+    store = await to_thread.run_sync(_empty)
+    async with _at_work(Journal(Path(LEDGER_NAME), store, store)) as ledger:
+        yield ledger
+
+
+def _empty() -> sqlite3.Connection:
     # SQLite keeps a database without a name in memory, and what is too much for that in a file without a name.
     store = sqlite3.connect("", check_same_thread=False, isolation_level=None)
     store.executescript(TABLES)
-    async with _at_work(Journal(Path(LEDGER_NAME), store, store)) as ledger:
-        yield ledger
+    return store
 
 
 @asynccontextmanager
