@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -212,6 +212,11 @@ class Kind(ABC, Generic[V, P]):
     @abstractmethod
     async def estimate(self, drafts: Sequence[Draft[P]]) -> Estimate:
         """Say what moving these objects would take; reads what it must, writes nothing."""
+
+    async def foreseen(self, drafts: Sequence[Draft[P]]) -> Mapping[SourceId, ObjectError]:
+        """Return why some of these objects, none of which was created yet, could not be; writes nothing."""
+        del drafts
+        return {}
 
     async def details(self, drafts: Sequence[Draft[P]]) -> Any:
         """Read, for a window of objects together, what `fill` needs; nothing by default."""

@@ -167,6 +167,9 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         self._made[draft.id] = created, refusal
         return _placed(created)
 
+    async def foreseen(self, drafts: Sequence[Draft[VersionPlan]]) -> Mapping[SourceId, ObjectError]:
+        return {draft.id: draft.value.origin.problem for draft in drafts if draft.value.origin.problem is not None}
+
     async def _registered(self, model: str, plan: VersionPlan, own: Sequence[Tag]) -> tuple[ModelVersion, str]:
         """Create a version with the best source that the destination takes; return what it said to the very best."""
         refusal: Refused | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -50,6 +51,27 @@ def locked(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_usable(work_dir: Path) -> None:
+    """Make sure that a run could hold ``work_dir`` and write to it now, as far as that shows without writing.
+
+    :raises UsageError: it cannot be written
+    :raises TemporaryTrouble: another process holds it
+    """
+    there = next((folder for folder in (work_dir, *work_dir.absolute().parents) if os.path.lexists(folder)), work_dir)
+    # The ledger is written with files beside it.
+    for part in (there, *work_dir.glob("lock"), *work_dir.glob(f"{LEDGER_NAME}*")):
+        if not os.access(part, os.W_OK):
+            raise _not_for_us(part, errno.EACCES)
+    if not there.is_dir():
+        raise _not_for_us(there, errno.ENOTDIR)
+    if is_locked(work_dir):
+        raise in_use(work_dir)
+
+
+def _not_for_us(part: Path, number: int) -> BulkeximError:
+    return unwritable(part, OSError(number, os.strerror(number)), "Give another --work-dir.")
 
 
 @asynccontextmanager
