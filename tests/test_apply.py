@@ -120,6 +120,16 @@ async def test_an_object_that_was_just_created_is_known_to_be_untouched_only_unt
     assert bench.kind.fresh == {"one": False}
 
 
+async def test_only_so_many_that_were_created_are_known_to_be_untouched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that logged models came from are created long before they are filled, and any number of them."""
+    monkeypatch.setattr("bulkexim.engine.apply.BORN", 1)
+    bench.apply.born["thing", OTHER] = None
+    await bench.move(waits=True)
+    assert list(bench.apply.born) == [("thing", ONE)]
+
+
 async def test_a_create_that_is_absent_twice_is_made_again_exactly_once(bench: Bench) -> None:
     bench.kind.fates["one"] = [Fate.LOST]
     await bench.move()
@@ -249,21 +259,45 @@ async def test_a_container_is_filled_and_sealed_later(tmp_path: Path) -> None:
 async def test_a_create_in_flight_is_written_down_when_the_run_is_stopped(tmp_path: Path) -> None:
     class Slow(Things):
         async def create(self, draft: Draft[Thing], mark: str) -> Placed:
+            # As the client waits for a request that has left.
             under_way.set()
-            await replied.wait()
-            return await super().create(draft, mark)
+            with anyio.CancelScope(shield=True):
+                await replied.wait()
+            return Placed(self.destination.add(mark), "root")
 
     under_way, replied = anyio.Event(), anyio.Event()
     async with pair(tmp_path) as ends:
         bench = Bench(ends, Slow())
-        with anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(bench.move)
-                with anyio.CancelScope(shield=True):
-                    await under_way.wait()
-                    scope.cancel()
-                    await settle()
-                    replied.set()
+        await _stopped(bench, under_way, replied)
         row = await bench.row()
-    assert (row.state, row.dst_id) == (State.CREATED, "new0")
-    assert bench.kind.calls == ["create one"]
+    assert (row.state, row.dst_id, bench.kind.calls) == (State.CREATED, "new0", [])
+
+
+async def test_a_create_that_pauses_between_two_tries_ends_when_the_run_is_stopped(tmp_path: Path) -> None:
+    class Patient(Things):
+        async def create(self, draft: Draft[Thing], mark: str) -> Placed:
+            pausing.set()
+            await again.wait()
+            return await super().create(draft, mark)
+
+    pausing, again = anyio.Event(), anyio.Event()
+    async with pair(tmp_path) as ends:
+        bench = Bench(ends, Patient())
+        await _stopped(bench, pausing, again)
+        assert (await bench.row()).state is State.PLANNED
+        bench.restart()
+        bench.kind.create = Things.create.__get__(bench.kind)  # type: ignore[method-assign]
+        await bench.move()
+        assert (bench.kind.calls[0], bench.copies) == ("create one", 1)
+
+
+async def _stopped(bench: Bench, begun: anyio.Event, goes_on: anyio.Event) -> None:
+    """Move the object, stop that when it has ``begun``, and only then let its create go on."""
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bench.move)
+            with anyio.CancelScope(shield=True):
+                await begun.wait()
+                scope.cancel()
+                await settle()
+                goes_on.set()

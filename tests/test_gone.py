@@ -72,6 +72,16 @@ def there(servers: Servers, small_tenant: Tenant, tmp_path: Path) -> Iterator[Mo
     server.stop()
 
 
+def test_nothing_is_taken_for_deleted_where_no_experiment_is_complete_yet(there: Moved) -> None:
+    """Experiments are sealed last: a run that was stopped in order before that leaves their runs complete."""
+    with contextlib.closing(sqlite3.connect(there.work / "ledger.db")) as ledger, ledger:
+        ledger.execute("UPDATE objects SET state = 'filled', digest = '' WHERE kind = 'experiment'")
+    report = there.again()
+    assert (report.exit_code, report.warnings) == (0, ())
+    assert (of(report, "run").moved, of(report, "logged_model").moved) == (0, 0)
+    assert there.differences() == []
+
+
 def test_runs_come_back_whether_they_are_deleted_or_gone(there: Moved) -> None:
     there.client.delete_run(there.run("other"))
     there.purge("child")

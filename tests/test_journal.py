@@ -323,3 +323,21 @@ async def test_links_are_kept_once_and_found_by_their_run(tmp_path: Path) -> Non
         await ledger.linked([link, (*link[:3], 2, *link[4:])])
         found = await ledger.links([RUN, SourceId("run2")])
     assert [(point.step, point.model_id, point.value) for point in found[RUN]] == [(1, "m-1", 0.5), (2, "m-1", 0.5)]
+
+
+@pytest.mark.parametrize("way", ["forgotten", "vanished"])
+async def test_links_of_a_model_go_when_it_is_gone_at_the_destination(tmp_path: Path, way: str) -> None:
+    names = {SourceId("m-1"): "one", SourceId("m-2"): "two"}
+    async with journal(tmp_path) as ledger:
+        await ledger.planned("logged_model", names)
+        for src_id in names:
+            await ledger.created("logged_model", src_id, DestinationId(f"new {src_id}"), "")
+        await ledger.linked([("run1", "loss", 5, 1, src_id, 0.5, "", "") for src_id in names])
+        if way == "forgotten":
+            await ledger.forgotten("run", SourceId("m-2"))
+            await ledger.forgotten("logged_model", SourceId("m-1"))
+        else:
+            await ledger.vanished("run", DestinationId("new m-2"))
+            await ledger.vanished("logged_model", DestinationId("new m-1"))
+        found = await ledger.links([RUN])
+    assert [point.model_id for point in found[RUN]] == ["m-2"]

@@ -14,7 +14,7 @@ import pytest
 
 from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
 from bulkexim.ids import SourceId
-from bulkexim.ledger.files import LEDGER_NAME, locked
+from bulkexim.ledger.files import LEDGER_NAME, check_usable, locked
 from bulkexim.ledger.journal import journal
 from bulkexim.ledger.queries import look
 
@@ -90,7 +90,7 @@ def test_the_work_directory_is_private(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from bulkexim.ledger.files import locked
+from bulkexim.ledger.files import check_usable, locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -131,3 +131,25 @@ async def test_a_ledger_that_cannot_be_opened_is_told_in_a_sentence(tmp_path: Pa
     (tmp_path / LEDGER_NAME).mkdir()
     with pytest.raises(UsageError, match="cannot be opened"):
         await _opened(tmp_path)
+
+
+def test_whether_a_work_directory_can_be_used_is_told_and_nothing_written(tmp_path: Path) -> None:
+    check_usable(tmp_path / "not" / "there yet")
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "work"):
+        with pytest.raises(UsageError, match="cannot be written"):
+            check_usable(place)
+    work = tmp_path / "work"
+    with locked(work), pytest.raises(TemporaryTrouble, match="Another process is migrating"):
+        check_usable(work)
+    check_usable(work)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "work"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+@pytest.mark.parametrize("part", ["", "lock", "ledger.db", "ledger.db-wal"])
+def test_a_work_directory_of_which_a_part_is_read_only_cannot_be_used(tmp_path: Path, part: str) -> None:
+    (tmp_path / (part or "lock")).touch()
+    (tmp_path / part).chmod(0o500)
+    with pytest.raises(UsageError, match="cannot be written"):
+        check_usable(tmp_path)

@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
+from bulkexim.ledger.files import locked
+from bulkexim.left_behind import Cause
 from tests.conftest import StartServer
-from tests.support.migrating import changes, foretold, migrated, planned
+from tests.support.migrating import changes, foretold, left_behind, migrated, planned
 from tests.support.oracle import read
 from tests.support.servers import MlflowServer
 from tests.support.tenant import Tenant
@@ -48,3 +51,48 @@ def test_a_plan_writes_nothing_and_comes_true(
     assert foretold(plan, report)
     again = planned(tenant.url, destination, tmp_path / "work", **settings)
     assert {kind.kind: kind.already for kind in again.kinds} == {kind.kind: kind.found for kind in again.kinds}
+
+
+def test_a_plan_tells_what_the_migration_then_meets(fresh_server: StartServer, tmp_path: Path) -> None:
+    """Names that are taken, and files for which the destination has no way; nothing is written to find that out."""
+    source = fresh_server()
+    root = tmp_path / "root"
+    destination = fresh_server(args=["--no-serve-artifacts", "--default-artifact-root", str(root)])
+    src, dst = (MlflowClient(server.url, server.url) for server in (source, destination))
+    dst.delete_experiment(dst.create_experiment("in the bin there"))
+    dst.create_registered_model("of somebody else")
+    for name in ("in the bin there", "free"):
+        home = src.create_experiment(name)
+        run_id = src.create_run(home).info.run_id
+        (tmp_path / "empty").write_bytes(b"")
+        (tmp_path / "small").write_bytes(b"1")
+        for file in ("empty", "small"):
+            src.log_artifact(run_id, str(tmp_path / file))
+    src.create_registered_model("of somebody else")
+    src.create_registered_model("free")
+
+    position = _size(destination)
+    plan = planned(source, destination, tmp_path / "work")
+    assert _writes(destination, position) == []
+    report = migrated(source, destination, tmp_path / "work")
+
+    missing = {(one.kind, one.name, one.error) for one in plan.failures}
+    assert {name for _, name, _ in missing} == {"in the bin there", "of somebody else"}
+    assert missing == {(one.kind, one.name, one.error) for one in report.failures if one.kind != "run"}
+    assert plan.failing == 2
+    (refused,) = plan.left_behind
+    assert {left.detail for left in refused.first} == {detail for _, detail in left_behind(report)}
+    assert (refused.cause, refused.number) == (Cause.FILE_REFUSED, 2)
+    assert plan.exit_code == 0
+
+
+def test_a_plan_tells_what_would_keep_the_migration_from_beginning(
+    small_tenant: Tenant, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    destination = fresh_server()
+    (tmp_path / "file").touch()
+    with locked(tmp_path / "held"):
+        plans = [planned(small_tenant.url, destination, tmp_path / name) for name in ("file", "held", "free")]
+    told = [[obstacle.problem.partition(" ")[0] for obstacle in plan.obstacles] for plan in plans]
+    assert told == [[f"{tmp_path / 'file'}:"], ["Another"], []]
+    assert [plan.exit_code for plan in plans] == [2, 5, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -72,6 +73,15 @@ async def writable(server: Server) -> AsyncIterator[None]:
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(_tidy, server.folder / PARTS)
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure, as far as that shows without writing, that files can be written to a folder.
+
+    :raises UsageError: they cannot
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be written.", "Check the folder and its rights.")
 
 
 async def _probe(server: Server, folder: Path) -> None:

@@ -29,6 +29,13 @@ def place(server: Server, location: str, *, run_id: str | None = None, model_id:
     return service if isinstance(service, Seen) else TwoWays(service, owner)
 
 
+def new_place(server: Server, *, of_model: bool) -> Place:
+    """Return the place of a run or logged model that does not exist yet: it tells which files it would decline."""
+    if server.capabilities.proxies_artifacts:
+        return serviced(server, "new")
+    return OfLoggedModel(server, "") if of_model else OfRun(server, "")
+
+
 def serviced(server: Server, root: str) -> Seen | Signed | Proxied:
     """Return the place of a root at the artifact service: in its folder or its storage, where one was given."""
     if server.folder is not None:

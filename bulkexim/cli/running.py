@@ -94,8 +94,8 @@ def migrate(
         planned = masked(anyio.run(_plan, job, progress), failures.mask)
         for warning in planned.warnings:
             warning_on(stderr())(Warned(warning))
-        print_json(planned) if as_json else table.show_plan(planned)
-        return 0
+        print_json(planned, exit_code=planned.exit_code) if as_json else table.show_plan(planned)
+        return planned.exit_code
     log_path = logs.path_in(job.settings.work_dir)
     check = Check(merged.verify or Level.CONTENT, bool(merged.repair)) if merged.verify or merged.repair else None
     with logs.opened(log_path, failures.mask) as log:

@@ -189,6 +189,16 @@ def show_plan(plan: Plan) -> None:
     total = ("in all", *sums, size(sum(kind.bytes for kind in plan.kinds)), plan.src_requests, plan.dst_requests)
     console.print(grid(headings, rows, total))
     _show_warnings(console, plan.warnings)
+    if plan.failing:
+        say(console, f"Would fail: {plan.failing:,}")
+        for failure in plan.failures[:LISTED]:
+            say(console, f"  {failure.kind} {failure.name!r} ({failure.id}): {failure.error}")
+        if plan.failing > LISTED:
+            say(console, f"  and {plan.failing - LISTED:,} more: see --json")
+        say(console)
     show_remarks(console, plan.remarks)
     show_left_behind(console, plan.left_behind, plan.uncarried)
-    say(console, "Nothing was written. Next: the same command without --dry-run.")
+    for obstacle in plan.obstacles:
+        say(console, f"The migration could not go on: {obstacle.problem}")
+    then = "mend that, then the same" if plan.obstacles else "the same"
+    say(console, f"Nothing was written. Next: {then} command without --dry-run.")

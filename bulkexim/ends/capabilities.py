@@ -63,6 +63,8 @@ class Capabilities:
     #: It signs addresses of its storage, to write there in parts and to read there.
     signs_uploads: bool = False
     signs_downloads: bool = False
+    #: Its artifact service takes the files of new objects; only a dry run asks, for a migration sees where they are.
+    proxies_artifacts: bool = True
 
     @property
     def logged_models(self) -> bool:

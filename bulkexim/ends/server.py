@@ -80,6 +80,10 @@ class Server:
         """POST to a route below ``/api/2.0/mlflow/``."""
         return await self.client.call("POST", _route(path), reply, body=body, repeat=repeat, divisible=divisible)
 
+    async def create(self, path: str, body: Any, reply: type[T], repeat: Repeat = Repeat.SAFE) -> T:
+        """POST a call that creates something: once it has left, its reply is waited for even when cancelled."""
+        return await self.client.call("POST", _route(path), reply, body=body, repeat=repeat, creates=True)
+
     async def send(self, method: str, path: str, body: Any, repeat: Repeat = Repeat.SAFE) -> None:
         """Make a call whose reply holds nothing of interest."""
         await self.client.call(method, _route(path), Nothing, body=body, repeat=repeat)

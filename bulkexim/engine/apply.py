@@ -23,6 +23,9 @@ from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.schema import Row, State
 
 CREATE_TRIES = 6
+#: Objects of which it is remembered that nothing but the create call touched them (about 200 bytes each). One that is
+#: forgotten is read before it is written.
+BORN = 50_000
 #: Creates of one object after which a server that fails on each of them, and makes nothing, is taken at its word.
 FAULTS = 2
 
@@ -37,8 +40,8 @@ class Apply:
     pair: Pair
     events: Events
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    #: Created whole by this process and not filled yet: nothing but the create call has touched them.
-    born: set[tuple[str, SourceId]] = field(default_factory=set)
+    #: Created whole by this process and not filled yet, the oldest first: only the create call has touched them.
+    born: dict[tuple[str, SourceId], None] = field(default_factory=dict)
 
     async def __call__(
         self, kind: Kind[Any, Any], draft: Draft[Any], row: Row, read: Reading, translate: Translation
@@ -63,7 +66,7 @@ class Apply:
             await self.pair.ledger.unsealed(kind.name, draft.id)
         fresh = (kind.name, draft.id) in self.born
         details = await read()
-        self.born.discard((kind.name, draft.id))
+        self.born.pop((kind.name, draft.id), None)
         filled = await kind.fill(draft, row, details, fresh=fresh)
         await self.pair.ledger.filled(kind.name, draft.id, filled.bytes)
         self._step(kind, draft, State.FILLED, row)
@@ -119,13 +122,20 @@ class Apply:
         raise Unsure(f"The destination lost the create call every time: {last}", cause="create lost")
 
     async def _create(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str) -> Placed:
-        # A create that has left is waited for and written down, even when the run is stopped meanwhile.
-        with anyio.CancelScope(shield=True):
-            await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
+        await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
+        try:
             placed = await kind.create(draft, mark)
+        except anyio.get_cancelled_exc_class():
+            # Each request that had left was waited for, so it is certain that none of them is under way.
+            with anyio.CancelScope(shield=True):
+                await self.pair.ledger.withdrawn(kind.name, draft.id)
+            raise
+        with anyio.CancelScope(shield=True):
             await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
         if placed.whole:
-            self.born.add((kind.name, draft.id))
+            if len(self.born) >= BORN:
+                del self.born[next(iter(self.born))]
+            self.born[kind.name, draft.id] = None
         return placed
 
     async def _settled(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str, sent_at: float) -> Placed | None:

@@ -77,9 +77,11 @@ class _Looking:
     _model_gone: bool = False
 
     async def experiments(self) -> None:
-        complete = await self.pair.ledger.complete(ExperimentKind.name)
-        if not complete:
+        # Where a run was stopped, none may be complete, and what they hold is there all the same.
+        placed = await self.pair.ledger.placed(ExperimentKind.name)
+        if not placed:
             return
+        complete = await self.pair.ledger.complete(ExperimentKind.name)
         there = {one.experiment_id: one async for page in listings.experiments(self.pair.destination) for one in page}
         by_right = {one.experiment_id for one in self.scope.known if one.deleted}
         gone = [one.src_id for dst_id, one in complete.items() if dst_id not in there]
@@ -88,7 +90,7 @@ class _Looking:
         self._home_gone = bool(gone)
         await self._gone(ExperimentKind.name, gone)
         await self._changed(ExperimentKind.name, [complete[dst_id].src_id for dst_id in sorted(self._restored)])
-        self._homes = [one for one in await self.pair.ledger.placed(ExperimentKind.name) if one in there]
+        self._homes = [one for one in placed if one in there]
 
     async def runs(self) -> None:
         kind, ledger, destination = RunKind.name, self.pair.ledger, self.pair.destination

@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 import msgspec
+from anyio import to_thread
 
 from bulkexim.artifacts.agreement import check_folder, writable
 from bulkexim.artifacts.copier import Copier
@@ -26,7 +27,7 @@ from bulkexim.http.address import server_address
 from bulkexim.http.outage import Answer, Outage
 from bulkexim.http.retry import Patience
 from bulkexim.kinds.scope import Pair
-from bulkexim.ledger.files import locked, set_aside
+from bulkexim.ledger.files import holding, set_aside
 from bulkexim.ledger.journal import Journal, journal
 from bulkexim.platforms import check_platform
 
@@ -61,9 +62,9 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
     """Move between two servers that are open already; see `migrate`."""
     started, before, repeated = time.monotonic(), sent_so_far(src, dst), _repeats(src, dst)
     counting = Counting(settings.accept)
-    with locked(settings.work_dir):
+    async with holding(settings.work_dir):
         if settings.rebuild_ledger:
-            set_aside(settings.work_dir)
+            await to_thread.run_sync(set_aside, settings.work_dir)
         async with journal(settings.work_dir) as ledger:
             await ledger.started()
             pair = Pair(src, dst, ledger, settings)

@@ -7,6 +7,7 @@ object it meets was created.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,10 +29,11 @@ from bulkexim.engine.events import (
     PhaseStarted,
     StaysBehind,
 )
+from bulkexim.engine.foreseen import Obstacle, knowing_its_roots, obstacles
 from bulkexim.engine.gone import bring_back
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
 from bulkexim.engine.recovery import recover
-from bulkexim.engine.report import Behind, BehindForCause, Remarked, Remarks, UnsupportedKind
+from bulkexim.engine.report import HELD, Behind, BehindForCause, Failure, Remarked, Remarks, UnsupportedKind
 from bulkexim.engine.trying_again import incomplete
 from bulkexim.engine.waiting import Waiting
 from bulkexim.errors import CallError
@@ -67,6 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a migration would do; the requests include those that no kind asks for.
 
     ``left_behind`` is what the listings show of it: what an end does not give or take shows when files are copied.
+    ``obstacles`` would end the migration; ``failures`` are the first of the objects that could not be created, whose
+    number is ``failing``. ``exit_code`` is what the command ends with.
     """
 
     kinds: tuple[PlannedKind, ...]
@@ -76,6 +80,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     src_requests: int
     dst_requests: int
+    obstacles: tuple[Obstacle, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    failing: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the first obstacle."""
+        return self.obstacles[0].exit_code if self.obstacles else 0
 
 
 @dataclass(slots=True)
@@ -110,7 +122,8 @@ async def plan_between(src: Server, dst: Server, settings: Settings, listeners: 
     async with rehearsal(settings.work_dir, empty=settings.rebuild_ledger) as ledger:
         try:
             warnings = await bind(ledger, src, dst)
-            return await _Planning(Pair(src, dst, ledger, settings), warnings, Events(*listeners)).run()
+            known = await knowing_its_roots(dst) if settings.artifacts else dst
+            return await _Planning(Pair(src, known, ledger, settings), warnings, Events(*listeners)).run()
         except CallError as error:
             raise stopped(error) from error
 
@@ -123,8 +136,10 @@ class _Planning:
         self._sums: dict[str, _Sum] = {}
         self._remarks = Remarks()
         self._behind = Behind(pair.settings.accept)
-        #: Requests that only the plan sends: a migration finds the same things out while it copies.
-        self._extra = 0
+        self._failures: list[Failure] = []
+        self._failing = 0
+        #: Requests to either end that only the plan sends: a migration finds the same things out while it works.
+        self._extra: Counter[str] = Counter()
         self._before = sent_so_far(*pair.servers)
 
     async def run(self) -> Plan:
@@ -153,14 +168,19 @@ class _Planning:
         for estimate in estimates:
             whole = whole.plus(estimate)
         sent = requests_since(self._before, *pair.servers)
+        files = any(estimate.files for estimate in estimates)
+        met = [one async for one in obstacles(pair.settings.work_dir, pair.destination, files=files)]
         return Plan(
             kinds=tuple(_planned(kind, total) for kind, total in self._sums.items() if total.found),
             uncarried=tuple(uncarried),
             left_behind=self._behind.by_cause(),
             remarks=self._remarks.sorted(),
             warnings=warnings,
-            src_requests=round(whole.src_requests) + sent["source"] - self._extra,
-            dst_requests=round(whole.dst_requests) + sent["destination"],
+            src_requests=round(whole.src_requests) + sent["source"] - self._extra["source"],
+            dst_requests=round(whole.dst_requests) + sent["destination"] - self._extra["destination"],
+            obstacles=tuple(met),
+            failures=tuple(self._failures),
+            failing=self._failing,
         )
 
     async def _unsupported(self, kinds: UnsupportedKinds) -> AsyncIterator[UnsupportedKind]:
@@ -222,6 +242,7 @@ class _Planning:
         total.found += len(clear)
         total.already += len(clear) - len(missing)
         await self._estimate(kind, missing, total)
+        await self._foresee(kind, [draft for draft in missing if (row := rows.get(draft.id)) is None or not row.dst_id])
         for draft in clear:
             self._events.emit(Finished(kind.name, draft.id, draft.name, Outcome.COMPARED))
         return waiting
@@ -234,10 +255,10 @@ class _Planning:
     async def _estimate(self, kind: Kind[Any, Any], missing: Sequence[Draft[Any]], total: _Sum) -> None:
         for start in range(0, len(missing), kind.window):
             window = missing[start : start + kind.window]
-            before = _sent(self._pair.source)
+            before = sent_so_far(*self._pair.servers)
             estimate = await kind.estimate(window)
             total.estimate = total.estimate.plus(estimate._replace(left=()))
-            self._extra += _sent(self._pair.source) - before
+            self._extra.update(requests_since(before, *self._pair.servers))
             for draft in window:
                 self._remarks.add(kind.name, draft.id, draft.remarks)
             for cause, detail in estimate.left:
@@ -245,6 +266,16 @@ class _Planning:
             for draft in window:
                 for cause, detail in draft.left:
                     self._behind.add(StaysBehind(kind.name, cause, detail, draft.id, draft.name))
+
+    async def _foresee(self, kind: Kind[Any, Any], new: Sequence[Draft[Any]]) -> None:
+        """Note which objects could not be created."""
+        before = sent_so_far(*self._pair.servers)
+        found = await kind.foreseen(new) if new else {}
+        self._extra.update(requests_since(before, *self._pair.servers))
+        self._failing += len(found)
+        names = {draft.id: draft.name for draft in new}
+        for src_id, error in list(found.items())[: HELD - len(self._failures)]:
+            self._failures.append(Failure(kind.name, src_id, names[src_id], error.cause, str(error)))
 
     async def _pretend(self, kind: Kind[Any, Any], drafts: Sequence[Draft[Any]]) -> None:
         # What has an id at the destination keeps it.

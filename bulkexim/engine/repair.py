@@ -9,7 +9,7 @@ from bulkexim.engine.binding import bind
 from bulkexim.engine.migration import Ends
 from bulkexim.engine.verification import Finding, Verdict
 from bulkexim.ids import SourceId
-from bulkexim.ledger.files import locked
+from bulkexim.ledger.files import holding
 from bulkexim.ledger.journal import journal
 
 
@@ -41,10 +41,9 @@ async def mark_for_repair(servers: Ends, settings: Settings, wrong: Wrong) -> No
 
     :raises BulkeximError: the ledger cannot be written
     """
-    with locked(settings.work_dir):
-        async with journal(settings.work_dir) as ledger:
-            await bind(ledger, *servers)
-            for kind, ids in wrong.missing.items():
-                await ledger.forgotten(kind, *ids)
-            for kind, ids in wrong.differing.items():
-                await ledger.unsealed(kind, *ids)
+    async with holding(settings.work_dir), journal(settings.work_dir) as ledger:
+        await bind(ledger, *servers)
+        for kind, ids in wrong.missing.items():
+            await ledger.forgotten(kind, *ids)
+        for kind, ids in wrong.differing.items():
+            await ledger.unsealed(kind, *ids)

@@ -17,7 +17,7 @@ from bulkexim.engine.report import DIFFERENT, Failure
 from bulkexim.errors import CallError, ObjectError
 from bulkexim.kinds.order import every_kind, resolve
 from bulkexim.kinds.scope import Pair
-from bulkexim.ledger.files import locked
+from bulkexim.ledger.files import holding
 from bulkexim.ledger.journal import journal, rehearsal
 
 NOT_REMOVED = 3
@@ -55,14 +55,17 @@ async def sweep(
     :raises BulkeximError: the servers could not be looked at; the subclass says whether repeating it helps
     """
     settings = settings or Settings()
-    async with ends(source, destination, settings, listeners) as servers:
-        with locked(settings.work_dir):
-            async with (journal if remove else rehearsal)(settings.work_dir) as ledger:
-                try:
-                    await bind(ledger, *servers)
-                    return await _swept(Pair(*servers, ledger, settings), remove=remove)
-                except CallError as error:
-                    raise stopped(error) from error
+    opened = journal if remove else rehearsal
+    async with (
+        ends(source, destination, settings, listeners) as servers,
+        holding(settings.work_dir),
+        opened(settings.work_dir) as ledger,
+    ):
+        try:
+            await bind(ledger, *servers)
+            return await _swept(Pair(*servers, ledger, settings), remove=remove)
+        except CallError as error:
+            raise stopped(error) from error
 
 
 async def _swept(pair: Pair, *, remove: bool) -> Swept:

@@ -84,7 +84,7 @@ class _Verifying:
 
     async def run(self) -> None:
         ends = self._ends
-        with recorded(ends.settings.work_dir, ends.source, ends.destination) as record:
+        async with recorded(ends.settings.work_dir, ends.source, ends.destination) as record:
             await self._compare(Files(self._level, ends.settings.artifacts, record))
 
     async def _compare(self, files: Files) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import anyio
 import httpx
 import msgspec
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from bulkexim.errors import (
     BadReply,
@@ -88,11 +89,13 @@ class Client:
         check: Callable[[T, int], None] | None = None,
         heavy: bool = False,
         divisible: Divisible | None = None,
+        creates: bool = False,
     ) -> T:
         """Send a JSON call and return its reply as a ``reply``.
 
         ``check`` gets it with its size in bytes, and may raise that it makes no sense. A ``heavy`` call keeps a process
-        of the server busy for long: it goes to one that has nothing else to do.
+        of the server busy for long: it goes to one that has nothing else to do. Of a call that ``creates`` something,
+        each request that has left is waited for, even when the task is cancelled; between two tries it is cancelled.
 
         :raises Unsure: a call that may be sent only ``ONCE`` had no certain outcome
         :raises CallError: the server declined, or kept failing
@@ -110,7 +113,10 @@ class Client:
                 if heavy:
                     request.extensions[OWN_CONNECTION] = True
                 most = divisible.reply if divisible else None
-                response = await self._send(request, self._named(method, request.url.path), path, most=most)
+                if creates:
+                    await checkpoint_if_cancelled()
+                with anyio.CancelScope(shield=True) if creates else nullcontext():
+                    response = await self._send(request, self._named(method, request.url.path), path, most=most)
             decoded = _decoded(response, reply, what)
             if check is not None:
                 check(decoded, len(response.content))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -182,6 +182,10 @@ class Kind(ABC, Generic[V, P]):
     async def create(self, draft: Draft[P], mark: str) -> Placed:
         """Create the object with its marker, or adopt one of that name where names are unique.
 
+        The call is made with `bulkexim.ends.server.Server.create`, which waits for the reply even when the run is
+        stopped. Where a second call would create a second object, nothing is awaited after it: a run that is stopped
+        ends at the next thing that is awaited, and then counts the object as not created.
+
         :raises Unsure: the call may have been carried out
         """
 
@@ -213,6 +217,11 @@ class Kind(ABC, Generic[V, P]):
     @abstractmethod
     async def estimate(self, drafts: Sequence[Draft[P]]) -> Estimate:
         """Say what moving these objects would take; reads what it must, writes nothing."""
+
+    async def foreseen(self, drafts: Sequence[Draft[P]]) -> Mapping[SourceId, ObjectError]:
+        """Return why some of these objects, none of which was created yet, could not be; writes nothing."""
+        del drafts
+        return {}
 
     async def details(self, drafts: Sequence[Draft[P]]) -> Any:
         """Read, for a window of objects together, what `fill` needs; nothing by default."""

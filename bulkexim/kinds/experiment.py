@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -122,6 +122,14 @@ async def named_experiment(server: Server, name: str) -> Experiment:
     return (await server.get("experiments/get-by-name", _One, {"experiment_name": name})).experiment
 
 
+def _taken_by_deleted(name: str) -> ObjectError:
+    return ObjectError(
+        "name taken",
+        f"The destination has a deleted experiment {name!r}.",
+        "Restore it, remove it for good (mlflow gc), or give another name with --experiment-rename-file.",
+    )
+
+
 class ExperimentKind(Kind[Experiment, Experiment]):
     """The experiments of a scope."""
 
@@ -209,16 +217,23 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         if tag_value(existing.tags, MARKER_TAG) != mark:
             check_exact("experiment", draft.name, existing.name, "--experiment-rename-file")
             if existing.deleted:
-                raise ObjectError(
-                    "name taken",
-                    f"The destination has a deleted experiment {draft.name!r}.",
-                    "Restore it, remove it for good (mlflow gc), or give another name with --experiment-rename-file.",
-                )
+                raise _taken_by_deleted(draft.name)
         placed = _placed(existing)
         if existing.deleted:
             return placed
         left = await self._write_tags(placed.id, self._tags(draft, mark), existing.tags)
         return placed._replace(whole=not left)
+
+    async def foreseen(self, drafts: Sequence[Draft[Experiment]]) -> Mapping[SourceId, ObjectError]:
+        pages = experiments(self._pair.destination)
+        ours = {marker(self._pair.source.identity, self.name, draft.id) for draft in drafts}
+        taken = {
+            found.name
+            async for page in pages
+            for found in page
+            if found.deleted and tag_value(found.tags, MARKER_TAG) not in ours
+        }
+        return {draft.id: _taken_by_deleted(draft.name) for draft in drafts if draft.name in taken}
 
     async def fill(self, draft: Draft[Experiment], row: Row, details: Any, *, fresh: bool) -> Filled:
         if fresh or row.dst_id is None:

@@ -12,7 +12,7 @@ from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.copier import CopiedFile, Copier
 from bulkexim.artifacts.copying import Rewrite
 from bulkexim.artifacts.place import Place, Unreadable
-from bulkexim.artifacts.places import place, proxied_root, serviced, toll
+from bulkexim.artifacts.places import new_place, place, proxied_root, serviced, toll
 from bulkexim.artifacts.walking import walk
 from bulkexim.ends.server import Server
 from bulkexim.errors import Refused
@@ -130,7 +130,7 @@ async def count_files(pair: Pair, root: Root) -> Estimate:
     """Return what copying everything below a root would take."""
     sizes: list[int] = []
     folders, staying = {""}, list[LeftBehind]()
-    there = serviced(pair.destination, "new")
+    there = new_place(pair.destination, of_model=root.model_id is not None)
     async for entry in walk(root.at(pair.source)):
         if (left := entry.left or there.declined(entry.path, entry.size)) is not None:
             staying.append(left)

@@ -127,9 +127,8 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         ]
 
     async def find(self, draft: Draft[VersionPlan], mark: str) -> Placed | None:
-        model = _moved(draft)
-        found = await self._numbers(model)
-        return next((_placed(version) for version in found if tag_value(version.tags, MARKER_TAG) == mark), None)
+        # One with the marker and another number is not the version; it fails as one whose number is taken.
+        return await self._arrived(_moved(draft), draft.value.version.number, mark)
 
     async def _numbers(self, model: str) -> list[ModelVersion]:
         found = await versions_of(self._pair.destination, model)
@@ -172,6 +171,9 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             raise _number_lost(model, wanted, created.version)
         self._made[draft.id] = created, refusal
         return _placed(created)._replace(whole=whole)
+
+    async def foreseen(self, drafts: Sequence[Draft[VersionPlan]]) -> Mapping[SourceId, ObjectError]:
+        return {draft.id: draft.value.origin.problem for draft in drafts if draft.value.origin.problem is not None}
 
     async def _registered(self, model: str, plan: VersionPlan, own: Sequence[Tag]) -> tuple[Made, str]:
         """Create a version with the best source that the destination takes; return what it said to the very best."""

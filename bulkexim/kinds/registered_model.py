@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from posixpath import normpath
@@ -226,9 +226,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             return tag_value(found.tags, MARKER_TAG) == mark
 
         if _questionable(draft.name) and not await self._takes(draft.name):
-            raise ObjectError(
-                "name not taken", f"The destination takes no registered model called {draft.name!r}.", RENAME_REMEDY
-            )
+            raise _not_taken(draft.name)
         made, existed = await under_a_name(
             draft.name, MODEL_NAME, post, partial(named_model, self._pair.destination), cuttable=bool(texts), ours=ours
         )
@@ -236,6 +234,21 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             check_exact("registered model", draft.name, made.name, RENAME_FLAG)
             raise _name_taken(draft, made)
         return Placed(DestinationId(made.name), whole=existed or whole)
+
+    async def foreseen(self, drafts: Sequence[Draft[RegisteredModel]]) -> Mapping[SourceId, ObjectError]:
+        wanted = {draft.name: draft for draft in drafts}
+        found: dict[SourceId, ObjectError] = {
+            draft.id: _not_taken(draft.name)
+            for draft in drafts
+            if _questionable(draft.name) and not await self._takes(draft.name)
+        }
+        identity = self._pair.source.identity
+        async for page in registered_models(self._pair.destination):
+            for existing in page:
+                draft = wanted.get(existing.name)
+                if draft and tag_value(existing.tags, MARKER_TAG) != marker(identity, self.name, draft.id):
+                    found[draft.id] = _name_taken(draft, existing)
+        return found
 
     async def fill(self, draft: Draft[RegisteredModel], row: Row, details: Any, *, fresh: bool) -> Filled:
         if fresh:
@@ -309,6 +322,10 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     async def estimate(self, drafts: Sequence[Draft[RegisteredModel]]) -> Estimate:
         return Estimate(0, sum(1 + len(draft.value.aliases) for draft in drafts))
+
+
+def _not_taken(name: str) -> ObjectError:
+    return ObjectError("name not taken", f"The destination takes no registered model called {name!r}.", RENAME_REMEDY)
 
 
 def _name_taken(draft: Draft[RegisteredModel], existing: RegisteredModel) -> ObjectError:

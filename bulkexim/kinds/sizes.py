@@ -44,7 +44,7 @@ async def create(
     needed = [row for row in rows if row[0] == "tags" and _is_essential(row[1])]
     others = [row for row in rows if not (row[0] == "tags" and _is_essential(row[1]))]
     fixed = {key: value for key, value in given.items() if value not in ("", None)}
-    return await server.bodies.created(fixed, needed, others, lambda body: server.post(path, body, reply, repeat))
+    return await server.bodies.created(fixed, needed, others, lambda body: server.create(path, body, reply, repeat))
 
 
 def _is_essential(tag: Tag) -> bool:

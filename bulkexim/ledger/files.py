@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from anyio import to_thread
 from filelock import FileLock, Timeout
 
 from bulkexim.errors import BulkeximError, FatalError, TemporaryTrouble, UsageError, unwritable
@@ -32,7 +34,8 @@ def locked(work_dir: Path) -> Iterator[None]:
     previous = os.umask(PRIVATE)
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(work_dir / "lock")
+        # It is taken in one thread and given back in another (`holding`).
+        lock = FileLock(work_dir / "lock", thread_local=False)
         lock.acquire(timeout=LOCK_SECONDS)
         for part in work_dir.glob(f"{LEDGER_NAME}*"):
             # One that belongs to somebody else is his to close.
@@ -48,6 +51,35 @@ def locked(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_usable(work_dir: Path) -> None:
+    """Make sure that a run could hold ``work_dir`` and write to it now, as far as that shows without writing.
+
+    :raises UsageError: it cannot be written
+    :raises TemporaryTrouble: another process holds it
+    """
+    there = next((folder for folder in (work_dir, *work_dir.absolute().parents) if os.path.lexists(folder)), work_dir)
+    # The ledger is written with files beside it.
+    for part in (there, *work_dir.glob("lock"), *work_dir.glob(f"{LEDGER_NAME}*")):
+        if not os.access(part, os.W_OK):
+            raise _not_for_us(part, errno.EACCES)
+    if not there.is_dir():
+        raise _not_for_us(there, errno.ENOTDIR)
+    if is_locked(work_dir):
+        raise in_use(work_dir)
+
+
+def _not_for_us(part: Path, number: int) -> BulkeximError:
+    return unwritable(part, OSError(number, os.strerror(number)), "Give another --work-dir.")
+
+
+@asynccontextmanager
+async def holding(work_dir: Path) -> AsyncIterator[None]:
+    """Hold a work directory as `locked` does, without holding up the event loop."""
+    with ExitStack() as held:
+        await to_thread.run_sync(held.enter_context, locked(work_dir))
+        yield
 
 
 def set_aside(work_dir: Path) -> None:

@@ -26,6 +26,8 @@ from bulkexim.left_behind import LeftBehind
 from bulkexim.masking import shaped
 from bulkexim.tasks import together
 
+#: The kind whose metric points the ledger keeps.
+LOGGED_MODEL = "logged_model"
 Statement = tuple[str, Sequence[object]]
 #: Seconds after which progress is written by itself; it matters to who looks at the ledger meanwhile.
 PROGRESS_EVERY = 0.5
@@ -160,7 +162,8 @@ class Journal(Queries):
 
     async def forgotten(self, kind: str, *src_ids: SourceId) -> None:
         """Note that objects are not at the destination any more."""
-        await self._update(kind, *src_ids, state=State.PLANNED, dst_id=None, dst_location="", digest="", written="")
+        fields = {"state": State.PLANNED, "dst_id": None, "dst_location": "", "digest": "", "written": ""}
+        await self._forget(kind, [_updating(kind, src_id, fields) for src_id in src_ids])
 
     async def vanished(self, kind: str, *dst_ids: DestinationId) -> None:
         """Note that objects of the destination were removed there."""
@@ -168,7 +171,10 @@ class Journal(Queries):
             "update objects set state = 'planned', dst_id = null, dst_location = '', digest = '', written = ''"
             " where kind = ? and dst_id = ?"
         )
-        await self._write([(forget, (kind, dst_id)) for dst_id in dst_ids])
+        await self._forget(kind, [(forget, (kind, dst_id)) for dst_id in dst_ids])
+
+    async def _forget(self, kind: str, objects: Sequence[Statement]) -> None:
+        await self._write([*objects, _FORGET_LINKS] if objects and kind == LOGGED_MODEL else objects)
 
     async def filled(self, kind: str, src_id: SourceId, moved: int) -> None:
         """Note that everything but the seal is there; ``moved`` is in bytes of artifacts."""
@@ -219,7 +225,7 @@ class Journal(Queries):
         )
 
     async def linked(self, links: Iterable[Sequence[object]]) -> None:
-        """Keep metric points that belong to a logged model until their run is filled (columns of ``metric_links``)."""
+        """Keep metric points of a logged model for their runs, until the model is forgotten (see ``metric_links``)."""
         insert = "insert into metric_links values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
         await self._write([(insert, tuple(link)) for link in links])
 
@@ -307,6 +313,11 @@ _PROGRESS = (
 )
 _FORGET_FILES = "delete from copied_files where kind = ? and src_id = ?"
 _KEEP_FILE = "insert or replace into copied_files values (?, ?, ?, ?, ?)"
+#: A model that is not at the destination is read again, with its points, before it is made anew.
+_FORGET_LINKS = (
+    "delete from metric_links where model_id in (select src_id from objects where kind = ? and dst_id is null)",
+    (LOGGED_MODEL,),
+)
 _FORGET_NOTES = "delete from notes where kind = ? and src_id = ?"
 _FORGET_LEFT = "delete from left_behind where kind = ? and src_id = ?"
 _LEFT = "insert into left_behind values (?, ?, ?, ?) on conflict do nothing"
@@ -338,24 +349,35 @@ async def journal(work_dir: Path) -> AsyncIterator[Journal]:
 async def rehearsal(work_dir: Path, *, empty: bool = False) -> AsyncIterator[Journal]:
     """Open a copy of the ledger of ``work_dir`` (or an empty one) in memory: nothing is written anywhere."""
     path = work_dir / LEDGER_NAME
+    memory = await to_thread.run_sync(_copied, None if empty else path)
+    async with _at_work(Journal(path, memory, memory)) as ledger:
+        yield ledger
+
+
+def _copied(path: Path | None) -> sqlite3.Connection:
+    """Return a ledger in memory with the content of the one at ``path``, if there is one."""
     memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-    if path.is_file() and not empty:
+    if path is not None and path.is_file():
         with closing(connect(path, read_only=True)) as original:
             original.backup(memory)
     memory.executescript(TABLES)
     memory.execute(*STAMP)
-    async with _at_work(Journal(path, memory, memory)) as ledger:
-        yield ledger
+    return memory
 
 
 @asynccontextmanager
 async def blank() -> AsyncIterator[Journal]:
     """Open an empty ledger that knows nothing of any migration and is gone when it is closed."""
+    store = await to_thread.run_sync(_empty)
+    async with _at_work(Journal(Path(LEDGER_NAME), store, store)) as ledger:
+        yield ledger
+
+
+def _empty() -> sqlite3.Connection:
     # SQLite keeps a database without a name in memory, and what is too much for that in a file without a name.
     store = sqlite3.connect("", check_same_thread=False, isolation_level=None)
     store.executescript(TABLES)
-    async with _at_work(Journal(Path(LEDGER_NAME), store, store)) as ledger:
-        yield ledger
+    return store
 
 
 @asynccontextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from anyio import to_thread
 
 from bulkexim.ends.server import Server
 from bulkexim.errors import BulkeximError
@@ -41,19 +43,25 @@ class Record:
             return ()
 
 
-@contextmanager
-def recorded(work_dir: Path, source: Server, destination: Server) -> Iterator[Record]:
+@asynccontextmanager
+async def recorded(work_dir: Path, source: Server, destination: Server) -> AsyncIterator[Record]:
     """Open the record in a work directory, if there is one of this pair of ends."""
-    with ExitStack() as stack:
-        ledger = None
-        with suppress(BulkeximError):
-            ledger = stack.enter_context(closing(look(work_dir)))
-        yield Record(ledger if ledger is not None and _is_of(ledger, source, destination) else None)
+    ledger = await to_thread.run_sync(_ledger_of, work_dir, source.identity, destination.identity)
+    if ledger is None:
+        yield Record()
+        return
+    with closing(ledger):
+        yield Record(ledger)
 
 
-def _is_of(ledger: Queries, source: Server, destination: Server) -> bool:
+def _ledger_of(work_dir: Path, source: str, destination: str) -> Queries | None:
     try:
-        held = ledger.setup()
+        ledger = look(work_dir)
     except BulkeximError:
-        return False
-    return (held.get("source"), held.get("destination")) == (source.identity, destination.identity)
+        return None
+    with suppress(BulkeximError):
+        held = ledger.setup()
+        if (held.get("source"), held.get("destination")) == (source, destination):
+            return ledger
+    ledger.close()
+    return None
