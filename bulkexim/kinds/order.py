@@ -49,7 +49,7 @@ async def resolve(pair: Pair) -> Scope:
     """
     known = [found async for page in experiments(pair.source) for found in page]
     selected, warnings = _experiments(pair.settings, known)
-    warnings = [*_guesses(pair), *warnings, *await _check_models(pair)]
+    warnings = [*_guesses(pair), *pair.source.local_warnings, *warnings, *await _check_models(pair)]
     registry = pair.settings.moves_models
     logged = await _moves_logged_models(pair, known if registry else selected)
     return Scope(known, selected, registry, logged, warnings)
