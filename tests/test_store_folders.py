@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bulkexim.ends.local_artifacts import LocalRoots
 from bulkexim.ends.store_folders import StoreFolders, read_store
 from bulkexim.ends.store_values import Tree
 from bulkexim.left_behind import Cause
@@ -258,6 +260,79 @@ def test_a_value_that_mlflow_cannot_read_is_left_out_and_named(store: HandMadeSt
         folder, name = path.split("/")
         values = found.tree["5"][TWO][folder]  # type: ignore[index,call-overload]
         assert values.get(name) == usable  # type: ignore[union-attr]
+
+
+def test_a_pipe_is_not_waited_for(store: HandMadeStore) -> None:
+    (store.path / "5" / TWO / "meta.yaml").unlink()
+    os.mkfifo(store.path / "5" / TWO / "meta.yaml")
+    os.mkfifo(store.path / "5" / ONE / "params" / "pipe")
+    assert {one.where: one.why for one in read(store).unaccounted} == {
+        f"5/{ONE}": "params/pipe is no file",
+        f"5/{TWO}": "has a meta.yaml that is no file",
+    }
+
+
+def test_links_that_go_round_are_named_once(store: HandMadeStore) -> None:
+    (store.path / "5" / ONE / "params" / "round").symlink_to(store.path / "5" / ONE / "params")
+    (store.path / "5" / "round").symlink_to(store.path / "5")
+    assert {one.where: one.why for one in read(store).unaccounted} == {
+        f"5/{ONE}": "params/round is no file",
+        "5/round": "has a meta.yaml that MLflow cannot use (without run_id)",
+    }
+
+
+def test_a_name_that_is_no_text_can_be_told(store: HandMadeStore) -> None:
+    Path(os.fsdecode(os.fsencode(store.path) + b"/caf\xe9")).mkdir()
+    (found,) = read(store).unaccounted
+    assert found.left.detail.encode() == b"caf\\udce9 has no meta.yaml"
+
+
+@pytest.mark.parametrize(
+    ("location", "is_beside"),
+    [
+        ("file:///old/mlruns/5/{run}/artifacts", True),
+        ("file:///C:/Users/ann/mlruns/5/{run}/artifacts", True),
+        (r"C:\Users\ann\mlruns\5\{run}\artifacts", True),
+        ("./old/mlruns/5/{run}/artifacts", True),
+        ("./mlruns/5/{run}/artifacts", False),
+        ("s3://bucket/5/{run}/artifacts", False),
+        ("mlflow-artifacts:/5/{run}/artifacts", False),
+    ],
+)
+def test_files_that_are_not_where_the_store_says_are_found_beside(
+    store: HandMadeStore, location: str, *, is_beside: bool
+) -> None:
+    run = store.path / "5" / TWO
+    changed(run, artifact_uri=location.format(run=TWO))
+    roots = read(store).roots
+    assert roots.beside == ({("run", TWO): run / "artifacts"} if is_beside else {})
+    assert roots.by_right == 0
+
+
+def test_files_of_what_lies_in_the_trash_are_found_there(store: HandMadeStore) -> None:
+    trash = store.trashed("5")
+    roots = read(store).roots
+    models = trash / "models" / MODEL
+    assert roots.beside == {
+        ("run", ONE): trash / ONE / "artifacts",
+        ("run", TWO): trash / TWO / "artifacts",
+        ("logged_model", MODEL): models / "artifacts",
+    }
+    assert (roots.by_right, roots.example, roots.doubtful) == (3, "", frozenset())
+
+
+def test_roots_that_are_nowhere_are_doubted_unless_others_prove_where_the_store_was(store: HandMadeStore) -> None:
+    for run in (ONE, TWO):
+        changed(store.path / "5" / run, artifact_uri=f"file:///old/mlruns/5/{run}/artifacts")
+    shutil.rmtree(store.path / "5" / ONE / "artifacts")
+    changed(store.path / "6" / OTHER, artifact_uri=f"file:///mnt/share/6/{OTHER}/artifacts")
+    (store.path / "6" / OTHER / "artifacts" / "weights.txt").unlink()
+    roots = read(store).roots
+    assert roots.doubtful == {"/mnt/share/6"}
+    found = LocalRoots(store.home, roots.beside, frozenset(roots.places))
+    assert not found.is_lost(f"file:///old/mlruns/5/{ONE}/artifacts")
+    assert found.is_lost(f"file:///mnt/share/6/{OTHER}/artifacts")
+    assert not found.is_lost(f"{store.path}/6/never/artifacts")
 
 
 def test_a_link_whose_dataset_is_gone_is_named(store: HandMadeStore) -> None:

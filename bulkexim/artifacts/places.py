@@ -19,8 +19,7 @@ from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.seen import Seen
 from bulkexim.artifacts.signed import Signed, to_write
 from bulkexim.artifacts.two_ways import TwoWays
-from bulkexim.ends.local_artifacts import LocalRoots
-from bulkexim.ends.local_store import scheme
+from bulkexim.ends.local_artifacts import LocalRoots, is_folder
 from bulkexim.ends.server import Server
 
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -44,7 +43,7 @@ def place(server: Server, location: str, *, run_id: str | None = None, model_id:
 
 def needs_owner(server: Server, location: str) -> bool:
     """Return whether the files of a root are given by its owner only, as long as that is not deleted."""
-    on_disk = server.local is not None and scheme(location) in ("", "file")
+    on_disk = server.local is not None and is_folder(location)
     return proxied_root(location) is None and not on_disk
 
 
@@ -75,7 +74,7 @@ class Toll(NamedTuple):
 def toll(server: Server, location: str) -> Toll:
     """Return what the files of a root cost, or would if the destination had one like it."""
     proxied = proxied_root(location) is not None
-    if server.local is not None and scheme(location) in ("", "file", "mlflow-artifacts"):
+    if server.local is not None and not needs_owner(server, location):
         return Toll(0, 0, lambda _: 0)
     if proxied and server.folder is not None:
         return Toll(0, 0, lambda _: 0)

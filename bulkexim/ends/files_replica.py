@@ -32,7 +32,7 @@ def files_replica(store: LocalStore, folder: Path) -> Replica:
         raise UsageError(f"{store.path} is not a file store: it holds no experiment (such as 0/meta.yaml).", ACCEPTED)
     root = folder / "store"
     _make(root, read.tree)
-    found = LocalRoots(store.home, tuple(read.experiments), frozenset(read.roots.places))
+    found = LocalRoots(store.home, read.roots.beside, frozenset(read.roots.places))
     return Replica(
         str(root), read.roots.doubtful, found, unaccounted=tuple(read.unaccounted), warnings=_warnings(store, read)
     )
@@ -50,10 +50,11 @@ def _make(path: Path, tree: Tree) -> None:
 
 
 def _warnings(store: LocalStore, read: StoreFolders) -> tuple[str, ...]:
-    if not read.roots.moved:
+    moved = len(read.roots.beside) - read.roots.by_right
+    if not moved:
         return ()
     warning = (
-        f"{store.path} names folders for the artifacts of {read.roots.moved:,} runs or logged models that do not exist "
+        f"{store.path} names folders for the artifacts of {moved:,} runs or logged models that do not exist "
         f"(such as {read.roots.example}): their files are read from where the store keeps these objects."
     )
     return (warning,)

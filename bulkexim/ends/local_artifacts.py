@@ -7,7 +7,7 @@ its old place, would be missed without a word; so would those of an experiment t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,13 +25,13 @@ _WITHOUT = "or leave all artifacts out with --no-artifacts."
 class LocalRoots:
     """Finds the folders of artifact roots. ``home`` is what relative addresses count from.
 
-    ``experiments`` are the folders of the experiments of a file store: each object has a folder of its own in one, with
-    its files in ``artifacts`` unless they were given another place. Such roots are known to have been at ``places``
-    before the store was moved, or its experiments were put into the trash.
+    ``beside`` holds the folders of roots that are not where a file store says, by the kind and id of their objects: the
+    files of an object lie in ``artifacts`` in the folder that describes it, unless they were given another place.
+    ``places`` held the folders of experiments before the store was moved, or MLflow put one into its trash.
     """
 
     home: Path
-    experiments: tuple[Path, ...] = ()
+    beside: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     places: frozenset[Path] = frozenset()
 
     @property
@@ -42,19 +42,12 @@ class LocalRoots:
     def folder(self, location: str, kind: str, object_id: str) -> Path | None:
         """Return the folder of an artifact root on this machine, or ``None`` for storage elsewhere.
 
-        ``location`` is the URI of the root of the run or logged model ``object_id``, by its ``kind``. Where it names no
-        folder that exists, that is the one beside what the store says of this very object.
+        ``location`` is the URI of the root of the run or logged model ``object_id``, by its ``kind``.
         """
         if scheme(location) == "mlflow-artifacts":
             inside = urlsplit(location).path.strip("/")
             return None if ".." in inside.split("/") else self.service / inside
-        named = named_folder(self.home, location)
-        if named is None or exists(named):
-            return named
-        inside = object_id if kind == "run" else f"models/{object_id}"
-        # An id that is none would lead elsewhere.
-        own = () if "/" in object_id or not object_id else self.experiments
-        return next((found for one in own if exists(found := one / inside / "artifacts")), named)
+        return self.beside.get((kind, object_id)) or named_folder(self.home, location)
 
     def is_lost(self, location: str) -> bool:
         """Return whether a root names a folder that does not exist, and neither does the place where it stood.
@@ -73,27 +66,29 @@ class StoreRoots:
     """Collects, while a file store is read, the artifact roots that are not where the store says."""
 
     home: Path
-    #: Objects whose files lie beside what the store says of them, and nowhere else; the root of one of them.
-    moved: int = 0
-    example: str = ""
-    #: Where such roots were.
+    #: See `LocalRoots`.
+    beside: dict[tuple[str, str], Path] = field(default_factory=dict)
     places: set[Path] = field(default_factory=set)
-    #: Roots that belong to an artifact service, and those that are nowhere, by the folder of their experiment.
+    #: How many of them nobody but MLflow moved; what the store says of one of the others.
+    by_right: int = 0
+    example: str = ""
+    #: Roots that belong to an artifact service, and the folders of experiments with roots that are nowhere.
     elsewhere: dict[str, None] = field(default_factory=dict)
 
-    def add(self, location: str, own: Path, *, by_right: bool = False) -> None:
-        """Take the root of one object; ``own`` is the folder for artifacts beside what the store says of it.
+    def add(self, kind: str, location: str, folder: Path, *, by_right: bool = False) -> None:
+        """Take the root of one object; ``folder`` holds what the store says of it.
 
-        ``by_right`` says that MLflow itself moved that folder away from the root.
+        ``by_right`` says that MLflow itself moved that folder.
         """
         if scheme(location) in _SERVICES:
             self.elsewhere[location] = None
             return
-        named = named_folder(self.home, location)
+        named, own = named_folder(self.home, location), folder / "artifacts"
         if named is None or exists(named):
             return
         if _is_filled(own):
-            self.moved += not by_right
+            self.beside[kind, folder.name] = own
+            self.by_right += by_right
             self.example = self.example or ("" if by_right else str(named))
             self.places.add(_experiment(named).parent)
         else:
@@ -107,9 +102,14 @@ class StoreRoots:
 
 def named_folder(home: Path, location: str) -> Path | None:
     """Return the folder that an address of a local store names, as MLflow does; ``None`` for other storage."""
-    if scheme(location) not in ("", "file") or not location or "\0" in location:
+    if not is_folder(location):
         return None
-    return home / unquote(urlsplit(location).path if scheme(location) else location)
+    return home / unquote(urlsplit(location).path if scheme(location) == "file" else location)
+
+
+def is_folder(location: str) -> bool:
+    """Whether an address names a folder; one letter and a colon stand before those of Windows."""
+    return bool(location) and "\0" not in location and (scheme(location) in ("", "file") or len(scheme(location)) == 1)
 
 
 def exists(path: Path) -> bool:

@@ -71,6 +71,7 @@ def read_store(path: Path, home: Path, check: Callable[[], None] = lambda: None)
         store.tree[TRASH] = _Experiments(store, deleted=True).read(path / TRASH)
     if (path / MODELS).is_dir():
         store.tree[MODELS] = registered_models(path / MODELS, store.unaccounted.append)
+    store.unaccounted = [one.as_text() for one in store.unaccounted]
     return store
 
 
@@ -201,7 +202,7 @@ class _Experiment:
                 self._note(changed, name, inputs.of(folder / name, tell))
         if names.get("outputs"):
             self.outputs.update(inside(folder / "outputs"))
-        self.store.roots.add(known.artifact_uri or "", folder / "artifacts", by_right=self.deleted)
+        self.store.roots.add("run", known.artifact_uri or "", folder, by_right=self.deleted)
         return pruned(folder, list(names), changed)
 
     def _models(self, path: Path) -> Tree:
@@ -232,7 +233,7 @@ class _Experiment:
         for name, check in (("metrics", model_points), ("params", text), ("tags", text)):
             if names.get(name):
                 self._note(changed, name, checked_values(folder / name, check, tell))
-        self.store.roots.add(known.artifact_location, folder / "artifacts", by_right=self.deleted)
+        self.store.roots.add("logged_model", known.artifact_location, folder, by_right=self.deleted)
         return pruned(folder, list(names), changed)
 
     def _check_place(self, folder: Path, word: str, object_id: str, experiment_id: int | str) -> None:

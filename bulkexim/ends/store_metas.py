@@ -117,8 +117,11 @@ def fields(folder: str | Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - comes with MLflow, without which no store is served
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    path = Path(folder, META)
     try:
-        content = Path(folder, META).read_bytes()
+        if path.exists() and not path.is_file():
+            raise BadMetaError(f"has a {META} that is no file")
+        content = path.read_bytes()
         known = yaml.load(content.decode(), loader)  # noqa: S506 - one of the two safe loaders
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadMetaError(f"has no {META}") from error

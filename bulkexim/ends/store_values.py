@@ -95,7 +95,7 @@ def _values(folder: Path, above: str, check: Check, tell: Callable[[str, str], N
         return {}
     for entry in entries:
         name = f"{above}{entry.name}"
-        if entry.is_dir():
+        if entry.is_dir(follow_symlinks=False):
             below = _values(Path(entry.path), f"{name}/", check, tell)
             if not isinstance(below, Path):
                 changed[entry.name] = below
@@ -111,6 +111,8 @@ def _values(folder: Path, above: str, check: Check, tell: Callable[[str, str], N
 def _file(entry: os.DirEntry[str], name: str, check: Check) -> Content:
     if entry.name in _OF_DESKTOPS:
         return Content(None)
+    if not entry.is_file():
+        return Content(None, "is no file")  # MLflow would wait for what a pipe brings.
     try:
         content = _bytes(entry.path)
     except OSError as error:

@@ -24,6 +24,11 @@ class Unaccounted(NamedTuple):
     deleted: bool = False
     cause: Cause = Cause.FOLDER
 
+    def as_text(self) -> Unaccounted:
+        """Return the same, with escapes for names of folders that are no text."""
+        id_, where, why = (part.encode(errors="backslashreplace").decode() for part in (self.id, self.where, self.why))
+        return self._replace(id=id_, where=where, why=why)
+
     @property
     def left(self) -> LeftBehind:
         """The same in words."""

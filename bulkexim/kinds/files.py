@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import anyio
 import msgspec
+from anyio import to_thread
 
 from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.copier import CopiedFile, Copier
@@ -123,7 +124,8 @@ async def copy_files(
     copied = await copier.copy(source.at(pair.source), destination.at(pair.destination), rewrite, keep)
     if anew:
         await keep(())
-    lost = not copied.files and not copied.left and is_lost(pair.source, source.location)
+    found_none = not copied.files and not copied.left
+    lost = found_none and await to_thread.run_sync(is_lost, pair.source, source.location)
     remark = Remark("artifact root does not exist", f"{source.location}: nor does the place above it, on this machine")
     return Filled(copied.bytes, (remark,) if lost else (), left=tuple(copied.left))
 
