@@ -225,10 +225,11 @@ async def test_what_is_no_store_is_refused(
     assert _state(tmp_path) == before
 
 
-async def test_a_moved_file_store_is_refused(file_store: Store, tmp_path: Path) -> None:
+async def test_a_file_store_that_was_moved_without_its_artifacts_is_refused(file_store: Store, tmp_path: Path) -> None:
     shutil.copytree(file_store.home / "mlruns", tmp_path / "renamed")
-    meta = next(path for path in tmp_path.glob("renamed/*/meta.yaml") if path.parent.name not in ("0", "models"))
+    (meta,) = tmp_path.glob(f"renamed/*/{file_store.run_id}/meta.yaml")
     meta.write_text(meta.read_text().replace(str(file_store.home), str(file_store.home / "gone")))
+    shutil.rmtree(meta.parent / "artifacts" / "model")
     await _check_refused(str(tmp_path / "renamed"), FatalError, r"was moved: it says that artifacts are in /.*/gone/")
 
 

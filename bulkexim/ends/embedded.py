@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from anyio import to_thread
 
@@ -20,11 +21,18 @@ from bulkexim.ends.replica import Replica
 from bulkexim.ends.sqlite_replica import sqlite_replica
 
 
+class Embedded(NamedTuple):
+    """The address of a server for a local store, and what it was given in place of that."""
+
+    url: str
+    replica: Replica
+
+
 @asynccontextmanager
 async def embedded(
     store: LocalStore, *, artifacts: bool = True, tell: Callable[[str], None] = lambda _: None
-) -> AsyncIterator[str]:
-    """Serve a local store on loopback and yield the server's address. With ``artifacts``, theirs is checked first.
+) -> AsyncIterator[Embedded]:
+    """Serve a local store on loopback. With ``artifacts``, it is checked first where they are.
 
     ``tell`` hears what is done.
 
@@ -35,14 +43,14 @@ async def embedded(
     with TemporaryDirectory(prefix="bulkexim-", ignore_cleanup_errors=True) as name:
         folder = await to_thread.run_sync(Path(name).resolve)
         replicate = sqlite_replica if store.is_database else files_replica
-        tell("copying the local store")
-        replica = await to_thread.run_sync(replicate, store.path, folder)
+        tell("copying the local store" if store.is_database else "reading the folders of the local store")
+        replica = await to_thread.run_sync(replicate, store, folder)
         if artifacts:
-            check_roots(store, replica.roots)
+            check_roots(store, replica.doubtful)
         tell("starting a server for the local store")
         options = _options(store, replica, folder)
         async with child_server(options, folder=folder, home=store.home, what="of the local store") as url:
-            yield url
+            yield Embedded(url, replica)
 
 
 def _options(store: LocalStore, replica: Replica, folder: Path) -> list[str]:

@@ -1,50 +1,60 @@
-"""A folder of links to a file store.
+"""A folder of links to a file store: to all of it that MLflow can show.
 
 MLflow's server adds folders that it misses to the root of a file store. So the server gets another root; below it, only
-calls that write would change anything, and a source gets none.
+calls that write would change anything, and a source gets none. A folder that MLflow would show is a link to that of the
+store; where something in it has to be left out or added, it is a folder of links again.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from bulkexim.ends.local_store import ACCEPTED
+from anyio import from_thread
+
+from bulkexim.ends.local_artifacts import LocalRoots
+from bulkexim.ends.local_store import ACCEPTED, LocalStore
 from bulkexim.ends.replica import Replica
+from bulkexim.ends.store_folders import StoreFolders, read_store
+from bulkexim.ends.store_values import Tree
 from bulkexim.errors import UsageError
 
-#: What an experiment's folder holds apart from runs, logged models and traces.
-_ATTRIBUTES = frozenset({"tags", "datasets"})
 
-
-def files_replica(path: Path, folder: Path) -> Replica:
-    """Make a root in ``folder`` that stands for the file store at ``path``.
+def files_replica(store: LocalStore, folder: Path) -> Replica:
+    """Make a root in ``folder`` for a file store. Runs in a worker thread and ends when its caller is cancelled.
 
     :raises UsageError: the folder is no file store
     """
-    experiments = {meta.parent: known for meta in path.glob("*/meta.yaml") if (known := _experiment(meta))}
-    if not experiments:
-        raise UsageError(f"{path} is not a file store: it holds no experiment (such as 0/meta.yaml).", ACCEPTED)
-    root = folder / "store"
-    root.mkdir()
-    for entry in path.iterdir():
-        (root / entry.name).symlink_to(entry)
-    roots = {str(known.get("artifact_location") or place) for place, known in experiments.items() if _is_filled(place)}
-    return Replica(str(root), frozenset(roots))
-
-
-def _experiment(meta: Path) -> dict[str, Any] | None:
-    """Return what a file says of an experiment, or ``None`` if it is about something else."""
-    import yaml  # noqa: PLC0415 - comes with MLflow, without which no store is served
-
     try:
-        known = yaml.safe_load(meta.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{meta} cannot be read ({reason}).", "Mend or remove it in a copy of the store.") from error
-    is_experiment = isinstance(known, dict) and "experiment_id" in known and not {"run_id", "run_uuid"} & known.keys()
-    return known if is_experiment else None
+        read = read_store(store.path, store.home, from_thread.check_cancelled)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read ({error.strerror}).", "Check the rights there.") from error
+    if not read.holds_any:
+        raise UsageError(f"{store.path} is not a file store: it holds no experiment (such as 0/meta.yaml).", ACCEPTED)
+    root = folder / "store"
+    _make(root, read.tree)
+    found = LocalRoots(store.home, read.roots.beside, frozenset(read.roots.places))
+    return Replica(
+        str(root), read.roots.doubtful, found, unaccounted=tuple(read.unaccounted), warnings=_warnings(store, read)
+    )
 
 
-def _is_filled(experiment: Path) -> bool:
-    return any(entry.is_dir() and entry.name not in _ATTRIBUTES for entry in experiment.iterdir())
+def _make(path: Path, tree: Tree) -> None:
+    if isinstance(tree, Path):
+        path.symlink_to(tree)
+    elif isinstance(tree, bytes):
+        path.write_bytes(tree)
+    else:
+        path.mkdir()
+        for name, inside in tree.items():
+            _make(path / name, inside)
+
+
+def _warnings(store: LocalStore, read: StoreFolders) -> tuple[str, ...]:
+    moved = len(read.roots.beside) - read.roots.by_right
+    if not moved:
+        return ()
+    warning = (
+        f"{store.path} names folders for the artifacts of {moved:,} runs or logged models that do not exist "
+        f"(such as {read.roots.example}): their files are read from where the store keeps these objects."
+    )
+    return (warning,)

@@ -69,14 +69,14 @@ async def _served(
 ) -> AsyncIterator[Server]:
     store = local_store(endpoint.uri)
     workspace = f"#{endpoint.workspace}" if endpoint.workspace else ""
-    async with embedded(store, artifacts=artifacts, tell=tell) as url:
+    async with embedded(store, artifacts=artifacts, tell=tell) as (url, replica):
         # Logins are left behind: a server on loopback asks for none.
         loopback = Endpoint(uri=url, workspace=endpoint.workspace, concurrency=endpoint.concurrency, rps=endpoint.rps)
         known_as = identity or f"{store.identity}{workspace}"
         direct = AiohttpTransport()  # Ours, on this machine: no proxy stands before it.
         serving = connected(loopback, name, identity=known_as, transport=direct, patience=patience, watch=watch)
         async with serving as server:
-            yield replace(server, home=store.home)
+            yield replace(server, local=replica.found, unaccounted=replica.unaccounted, local_warnings=replica.warnings)
 
 
 def _unknown(uri: str, name: str) -> UsageError:

@@ -15,10 +15,12 @@ import httpx
 from bulkexim.config import Endpoint
 from bulkexim.ends.bodies import Bodies
 from bulkexim.ends.capabilities import Capabilities, Nothing
+from bulkexim.ends.local_artifacts import LocalRoots
 from bulkexim.ends.optional_routes import OptionalRoutes
 from bulkexim.ends.page_tokens import token_at
 from bulkexim.ends.pages import Check, LeaveOut, Pages, Wanted
 from bulkexim.ends.probe import probe
+from bulkexim.ends.unaccounted import Unaccounted
 from bulkexim.ends.unread import Unread
 from bulkexim.errors import FatalError, NotFound, ObjectError
 from bulkexim.http import auth
@@ -46,21 +48,25 @@ FIRST_PATIENCE = Patience(seconds=8.0, longest_pause=1.0)
 class Server:
     """One MLflow server. ``identity`` is the name under which it is remembered, free of credentials.
 
-    ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so; ``home`` is the
-    folder of a local store, from which relative addresses in it count; ``storage`` is the object storage behind it, if
-    that was named; ``optional`` knows which of its pages' routes we may use.
+    ``folder`` is where its artifact service keeps the files, if this machine sees it and was told so; ``storage`` is
+    the object storage behind it, if that was named; ``optional`` knows which of its pages' routes we may use.
     ``unread`` gets the rows of listings that it cannot read; without it such a row ends the listing.
+
+    Of a local store, ``local`` finds the folders of artifact roots, ``unaccounted`` is what it holds that MLflow does
+    not show, and ``local_warnings`` are sentences on its state.
     """
 
     client: Client
     identity: str
     capabilities: Capabilities = field(default_factory=lambda: Capabilities((0, 0), "unknown"))
     folder: Path | None = None
-    home: Path | None = None
     storage: Storage | None = None
     optional: OptionalRoutes = field(default_factory=OptionalRoutes)
     bodies: Bodies = field(default_factory=Bodies)
     unread: Unread | None = None
+    local: LocalRoots | None = None
+    unaccounted: tuple[Unaccounted, ...] = ()
+    local_warnings: tuple[str, ...] = ()
 
     async def get(
         self, path: str, reply: type[T], params: Params | None = None, *, divisible: Divisible | None = None

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from anyio import from_thread
 
-from bulkexim.ends.local_store import ACCEPTED
+from bulkexim.ends.local_artifacts import LocalRoots
+from bulkexim.ends.local_store import ACCEPTED, LocalStore
 from bulkexim.ends.replica import Replica
 from bulkexim.ends.sqlite_schema import check_schema
 from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
@@ -29,26 +30,28 @@ _WRITE_VERSION, _WAL = 18, 2
 _OWNERS = ("runs", "logged_models", "trace_info")
 
 
-def sqlite_replica(path: Path, folder: Path) -> Replica:
-    """Copy the store at ``path`` into ``folder``. Runs in a worker thread and ends when its caller is cancelled.
+def sqlite_replica(store: LocalStore, folder: Path) -> Replica:
+    """Copy an SQLite store into ``folder``. Runs in a worker thread and ends when its caller is cancelled.
 
     :raises UsageError: the file is no MLflow store
     :raises FatalError: the schema is not that of the installed MLflow, or the store was not closed properly
     :raises TemporaryTrouble: somebody is writing to the store, or there is no room for the copy
     """
+    path = store.path
     if shutil.disk_usage(folder).free < path.stat().st_size:
         raise TemporaryTrouble(
             f"There is no room for a copy of {path} in {folder.parent}.",
             "Free some space there, or name a larger folder in TMPDIR; then run the same command again.",
         )
     target = folder / "store.db"
-    with _read_only(path) as store, closing(sqlite3.connect(target)) as copy:
-        tables = _tables(store)
-        check_schema(store, tables, path)
+    with _read_only(path) as origin, closing(sqlite3.connect(target)) as copy:
+        tables = _tables(origin)
+        check_schema(origin, tables, path)
         # A loss of power would lose the temporary folder too: nothing has to reach the disk.
         copy.execute("pragma synchronous = off")
-        store.backup(copy, pages=PAGES, progress=lambda *_: from_thread.check_cancelled())
-        return Replica(f"sqlite:///{target}", _roots(copy, tables), _has_workspaces(copy, tables))
+        origin.backup(copy, pages=PAGES, progress=lambda *_: from_thread.check_cancelled())
+        doubtful, workspaces = _roots(copy, tables), _has_workspaces(copy, tables)
+        return Replica(f"sqlite:///{target}", doubtful, LocalRoots(store.home), has_workspaces=workspaces)
 
 
 def _tables(store: sqlite3.Connection) -> set[str]:

@@ -149,7 +149,9 @@ class Pairing:
         partners = self.ends.partners.of(comparison.name)
         if subject.id not in partners:
             found = await comparison.by_name(subject)
-            if found is None:
+            # Another object of the source may have become what bears the name.
+            origins = self.ends.partners.origins(comparison.name)
+            if found is None or origins.get(found.id, subject.id) != subject.id:
                 return
             self._adopt(known, found._replace(src_id=subject.id))
         known.selected.add(partners[subject.id])

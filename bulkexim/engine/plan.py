@@ -37,11 +37,12 @@ from bulkexim.engine.report import HELD, Behind, BehindForCause, Failure, Remark
 from bulkexim.engine.trying_again import incomplete
 from bulkexim.engine.waiting import Waiting
 from bulkexim.errors import CallError
-from bulkexim.ids import DestinationId
+from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
 from bulkexim.kinds.safeguards import safeguards, shows_nothing
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unaccounted import unaccounted
 from bulkexim.kinds.unread import unread
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.journal import rehearsal
@@ -161,6 +162,8 @@ class _Planning:
         self._events.emit(Activity("counting what stays at the source"))
         unsupported = UnsupportedKinds(pair.source, pair.settings, scope.selected, scope.registry)
         uncarried = [kind async for kind in self._unsupported(unsupported)]
+        for one in unaccounted(pair.source, pair.settings):
+            self._behind.add(StaysBehind(one.kind, *one.left, SourceId(one.id), one.where))
         for kind_name, left in unread(pair.source):
             self._behind.add(StaysBehind(kind_name, *left))
         estimates = [total.estimate for total in self._sums.values()]

@@ -17,9 +17,11 @@ from bulkexim.engine.gone import bring_back
 from bulkexim.engine.looking_back import look_back
 from bulkexim.engine.moving import Pass
 from bulkexim.errors import BulkeximError
+from bulkexim.ids import SourceId
 from bulkexim.kinds.order import Scope, left_out, passes, resolve
 from bulkexim.kinds.safeguards import safeguards, shows_nothing
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unaccounted import unaccounted
 from bulkexim.kinds.unread import unread
 from bulkexim.kinds.unsupported import UnsupportedKinds
 from bulkexim.ledger.schema import State
@@ -80,7 +82,12 @@ async def _tell_unmoved_points(pair: Pair, scope: Scope, events: Events) -> None
 
 
 async def _count_what_stays(pair: Pair, scope: Scope, events: Events) -> None:
-    """Tell what was left out on demand, and what this version does not move; no failed count ends the run."""
+    """Tell what was left out on demand, what MLflow does not show of a local store, and what is not moved yet.
+
+    No failed count ends the run.
+    """
+    for one in unaccounted(pair.source, pair.settings):
+        events.emit(StaysBehind(one.kind, *one.left, SourceId(one.id), one.where))
     try:
         async for kind_name, objects in left_out(pair, scope):
             events.emit(Skipped(kind_name, objects))

@@ -55,7 +55,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         """Whether moving the object again would mend something of it."""
         if self.verdict is Verdict.DIFFERS:
             return any(one.field not in self.lasting for one in self.differences)
-        return self.verdict is Verdict.MISSING
+        return self.verdict is Verdict.MISSING and self.id is not None
 
 
 class KindVerified(msgspec.Struct, frozen=True, kw_only=True):

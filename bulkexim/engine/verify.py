@@ -30,6 +30,7 @@ from bulkexim.kinds.compare.selection import referenced, select
 from bulkexim.kinds.distinct_ends import check_distinct
 from bulkexim.kinds.order import resolve
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.unaccounted import unaccounted
 from bulkexim.kinds.unread import unread
 from bulkexim.ledger.journal import blank
 from bulkexim.left_behind import accepts
@@ -105,8 +106,17 @@ class _Verifying:
                 await self._group(needed(ends, files, selection, found, self._pairing.met["experiment"]))
             await self._group(registry(ends, files, selection.models))
         await self._pairing.left_over()
+        self._unaccounted()
         for kind_name, left in unread(ends.source):
             self._found(Finding(kind=kind_name, verdict=Verdict.NOT_COMPARABLE, name="unknown", detail=left.detail))
+
+    def _unaccounted(self) -> None:
+        """Find what MLflow does not show of a local store. It has no id here: moving it again would bring nothing."""
+        for one in unaccounted(self._ends.source, self._ends.settings):
+            if accepts(self._ends.settings.accept, one.cause):
+                self._tally.accepted(one.cause)
+            else:
+                self._found(Finding(kind=one.kind, verdict=Verdict.MISSING, name=one.where, detail=one.left.detail))
 
     async def _group(self, comparisons: Sequence[AnyComparison], noted: AnyComparison | None = None) -> None:
         for one in comparisons:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from bulkexim.ends.server import Server
-from bulkexim.errors import ObjectError
+from bulkexim.errors import NotFound, ObjectError
 from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered, Remark
 from bulkexim.kinds.case import Case
@@ -26,6 +26,7 @@ from bulkexim.kinds.columns import (
     whole_or_cut,
 )
 from bulkexim.kinds.naming import check_exact, names, under_a_name
+from bulkexim.kinds.one_name import Names
 from bulkexim.kinds.scope import Pair, renamed
 from bulkexim.kinds.sizes import create, set_each
 from bulkexim.kinds.wire import (
@@ -143,6 +144,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         #: Characters of a tag that the destination takes.
         self._longest = lengths(pair.destination.capabilities).experiment_tag
         self._case = Case(pair.destination)
+        self._names = names_of(pair, selected)
 
     async def pages(self) -> AsyncIterator[Sequence[Experiment]]:
         for start in range(0, len(self._selected), PAGE):
@@ -194,6 +196,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
     async def create(self, draft: Draft[Experiment], mark: str) -> Placed:
         # The name is unique, so a repeated create shows itself: this call may safely be sent twice.
         tags, destination = [*self._tags(draft, mark), Tag(CREATED_TAG, mark)], self._pair.destination
+        self._names.check(draft.id)
         await self._case.check("tags", (tag.key for tag in tags))
         whole = True
 
@@ -218,6 +221,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             check_exact("experiment", draft.name, existing.name, "--experiment-rename-file")
             if existing.deleted:
                 raise _taken_by_deleted(draft.name)
+            await self._check_joined(draft.id, made_from(existing))
         placed = _placed(existing)
         if existing.deleted:
             return placed
@@ -234,6 +238,19 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             if found.deleted and tag_value(found.tags, MARKER_TAG) not in ours
         }
         return {draft.id: _taken_by_deleted(draft.name) for draft in drafts if draft.name in taken}
+
+    async def _check_joined(self, src_id: SourceId, there: MadeFrom) -> None:
+        """Make sure that no other experiment of the source is the one at the destination, unless it is gone for good.
+
+        :raises NameTakenError: one is
+        """
+        if not there.is_from(self._pair.source.identity, self.name) or there.src_id == src_id:
+            return
+        try:
+            await experiment(self._pair.source, there.src_id)
+        except NotFound:
+            return
+        self._names.check_joined(src_id, there)
 
     async def fill(self, draft: Draft[Experiment], row: Row, details: Any, *, fresh: bool) -> Filled:
         if fresh or row.dst_id is None:
@@ -302,6 +319,11 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         # Every destination has this one already: it is asked for, and each tag is set by a call of its own.
         adopted = sum(len(self._tags(draft, "")) for draft in drafts if draft.name == DEFAULT)
         return Estimate(0, 2 * len(drafts) + adopted + 2 * deletions)
+
+
+def names_of(pair: Pair, selected: Sequence[Experiment]) -> Names:
+    """Return the names that experiments get at the destination."""
+    return Names({found.experiment_id: renamed(pair.settings.experiment_renames, found.name) for found in selected})
 
 
 def created_for(pair: Pair, found: Experiment, src_id: SourceId) -> bool:

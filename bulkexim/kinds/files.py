@@ -7,17 +7,18 @@ from typing import NamedTuple
 
 import anyio
 import msgspec
+from anyio import to_thread
 
 from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.copier import CopiedFile, Copier
 from bulkexim.artifacts.copying import Rewrite
 from bulkexim.artifacts.place import Place, Unreadable
-from bulkexim.artifacts.places import new_place, place, proxied_root, serviced, toll
+from bulkexim.artifacts.places import is_lost, needs_owner, new_place, place, proxied_root, serviced, toll
 from bulkexim.artifacts.walking import walk
 from bulkexim.ends.server import Server
 from bulkexim.errors import Refused
 from bulkexim.ids import SourceId
-from bulkexim.kinds.base import Estimate, Filled
+from bulkexim.kinds.base import Estimate, Filled, Remark
 from bulkexim.kinds.run_values import Run
 from bulkexim.kinds.scope import Pair
 from bulkexim.left_behind import Cause, LeftBehind
@@ -104,7 +105,7 @@ async def copy_files(
     new_ids = {str(old): new for old, new in ids.items()}
     new_roots = {source.location: destination.location}
     kind, src_id = source.owner
-    if source.gone and kind == "logged_model" and proxied_root(source.location) is None:
+    if source.gone and kind == "logged_model" and needs_owner(pair.source, source.location):
         why = f"the source gives no file of a deleted logged model that it keeps in {source.location}"
         return Filled(left=(LeftBehind(Cause.FILE_UNREADABLE, f"every file: {why}"),))
 
@@ -123,7 +124,10 @@ async def copy_files(
     copied = await copier.copy(source.at(pair.source), destination.at(pair.destination), rewrite, keep)
     if anew:
         await keep(())
-    return Filled(copied.bytes, left=tuple(copied.left))
+    found_none = not copied.files and not copied.left
+    lost = found_none and await to_thread.run_sync(is_lost, pair.source, source.location)
+    remark = Remark("artifact root does not exist", f"{source.location}: nor does the place above it, on this machine")
+    return Filled(copied.bytes, (remark,) if lost else (), left=tuple(copied.left))
 
 
 async def count_files(pair: Pair, root: Root) -> Estimate:

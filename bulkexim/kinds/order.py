@@ -12,7 +12,7 @@ from bulkexim.config import ALL, Settings
 from bulkexim.errors import FatalError, NoSuchEndpoint, NotFound
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import FOR_A_VERSION, Kind
-from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments
+from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments, names_of
 from bulkexim.kinds.logged_model import LoggedModelKind
 from bulkexim.kinds.logged_model_values import EXPERIMENTS_AT_ONCE, LoggedModel, get_logged_model, logged_models
 from bulkexim.kinds.model_version import ModelVersionKind
@@ -49,7 +49,8 @@ async def resolve(pair: Pair) -> Scope:
     """
     known = [found async for page in experiments(pair.source) for found in page]
     selected, warnings = _experiments(pair.settings, known)
-    warnings = [*_guesses(pair), *warnings, *await _check_models(pair)]
+    warnings += names_of(pair, selected).doubles()
+    warnings = [*_guesses(pair), *pair.source.local_warnings, *warnings, *await _check_models(pair)]
     registry = pair.settings.moves_models
     logged = await _moves_logged_models(pair, known if registry else selected)
     return Scope(known, selected, registry, logged, warnings)

@@ -12,14 +12,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiofiles
 import msgspec
 from aiofiles.threadpool.binary import AsyncBufferedReader
 from anyio import to_thread
 
-from bulkexim.ends.local_artifacts import SERVICE_FOLDER
 from bulkexim.ends.server import Server, segment
 from bulkexim.errors import ObjectError
 
@@ -185,10 +184,9 @@ class Root:
 
     def _folder(self) -> Path | None:
         """Return the folder itself: of a local store, or where that of the artifact service is known."""
-        parts, home = urlsplit(self.location), self.server.home
-        if home is not None and parts.scheme in ("", "file"):
-            return home / (unquote(parts.path) if parts.scheme else self.location)
-        service = home / SERVICE_FOLDER if home is not None else self.server.folder
+        if self.server.local is not None:
+            return self.server.local.folder(self.location, self.kind, self.id)
+        service = self.server.folder
         if service is None or self.proxied is None or ".." in self.proxied.split("/"):
             return None
         return service / self.proxied

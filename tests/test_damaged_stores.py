@@ -1,0 +1,153 @@
+"""A damaged file store is migrated as far as it goes; the migration and the comparison name what stays behind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from bulkexim import Endpoint, Settings
+from bulkexim.config import Level
+from bulkexim.ends.unaccounted import Unaccounted
+from bulkexim.engine.verification import Verdict
+from bulkexim.errors import ObjectError
+from bulkexim.ids import MadeFrom, SourceId
+from bulkexim.kinds.one_name import Names, NameTakenError
+from bulkexim.kinds.unaccounted import unaccounted
+from tests.conftest import StartServer
+from tests.support.file_store import HandMadeStore
+from tests.support.migrating import left_behind, migrated, planned
+from tests.support.verifying import verified
+
+
+def _damaged(home: Path) -> HandMadeStore:
+    """A store with one of everything that befell the stores of users."""
+    store = HandMadeStore(home)
+    store.experiment("5", "five")
+    odd = store.run("5", 1, file="x#y.txt")
+    (odd / "artifacts" / "secret").symlink_to("/etc/hostname")
+    (store.run("5", 2) / "meta.yaml").write_text("")
+    bare = store.run("5", 3)
+    for name in ("params", "artifacts", "tags"):
+        shutil.rmtree(bare / name)
+    with (store.run("5", 4) / "metrics" / "loss").open("a") as metric:
+        metric.write("30")
+    store.run("5", 5, artifact_uri=f"file:///old/place/mlruns/5/{5:032x}/artifacts")
+    store.experiment("6", "six")
+    store.run("6", 6)
+    (store.path / "6" / "meta.yaml").write_text("")
+    store.experiment("7", "twin")
+    store.run("7", 7)
+    store.experiment("8", "twin")
+    store.run("8", 8)
+    store.experiment("9", "given up")
+    store.run("9", 9)
+    store.trashed("9")
+    store.run("0", 10).rename(store.path / "5" / f"{10:032x}")
+    (store.path / "my notes").mkdir()
+    store.registered("net", 2, odd)
+    (store.path / "models" / "net" / "version-1" / "meta.yaml").unlink()
+    return store
+
+
+def test_what_a_damaged_store_holds_arrives_or_is_named(fresh_server: StartServer, tmp_path: Path) -> None:
+    store, server = _damaged(tmp_path / "home"), fresh_server()
+    source, destination = str(store.path), Endpoint(uri=server.url, artifacts_dir=str(server.artifacts))
+    selected: dict[str, Any] = {"include_deleted": True}
+    plan = planned(source, destination, tmp_path / "work", **selected)
+    report = migrated(source, destination, tmp_path / "work", **selected)
+
+    client = MlflowClient(server.url, server.url)
+    there = {one.name: one.experiment_id for one in client.search_experiments(3)}
+    assert there.keys() == {"Default", "five", "twin", "given up"}
+    runs = {run.info.run_name: run for run in client.search_runs(list(there.values()), run_view_type=3)}
+    assert set(runs) == {"run 1", "run 3", "run 4", "run 5", "run 7", "run 9"}
+    files = {
+        name: {path.name: path.read_bytes() for path in server.artifacts.glob(f"*/{run.info.run_id}/artifacts/*")}
+        for name, run in runs.items()
+    }
+    held = {f"run {number}": {"weights.txt": f"weights {number}".encode()} for number in (4, 5, 7, 9)}
+    assert files == held | {"run 1": {"x#y.txt": b"weights 1"}, "run 3": {}}
+    points = client.get_metric_history(runs["run 4"].info.run_id, "loss")
+    assert [point.timestamp for point in points] == [1000, 2000]
+
+    named = {
+        ("folder", f"5/{2:032x} has an empty meta.yaml"),
+        ("folder", "6 has an empty meta.yaml"),
+        ("folder", f"6/{6:032x} lies in the folder of an experiment that has an empty meta.yaml"),
+        ("folder", "my notes has no meta.yaml"),
+        ("folder", "models/net/version-1 has no meta.yaml"),
+        ("value", f"5/{4:032x}: metrics/loss has 1 of 3 lines that are no points, such as '30'"),
+    }
+    moved = ("folder", f"5/{10:032x} says that it belongs to experiment 0, and lies in the folder of experiment 5, ")
+    assert named < set(left_behind(report))
+    (other,) = [one for one in set(left_behind(report)) - named if one[0] == "folder"]
+    assert (other[0], other[1][: len(moved[1])]) == moved
+    assert ("file-unreadable", "secret: it is a link to something outside") in left_behind(report)
+    assert {(one.kind, one.id, one.cause) for one in report.failures} == {
+        ("experiment", "8", "name taken"),
+        ("run", f"{8:032x}", "experiment not moved"),
+    }
+    assert report.exit_code == 3
+    assert any("Experiments 7 and 8 of the source are both called 'twin'" in warning for warning in report.warnings)
+    assert any(f"such as /old/place/mlruns/5/{5:032x}/artifacts" in warning for warning in report.warnings)
+    foreseen = {(str(one.cause), event.detail) for one in plan.left_behind for event in one.first}
+    assert foreseen == set(left_behind(report))
+
+    check = verified(source, destination, Level.FULL, work_dir=tmp_path / "work", **selected)
+    missing = {one.name for one in check.findings if one.verdict is Verdict.MISSING}
+    assert {"6", "my notes", "models/net/version-1", f"5/{2:032x}", f"5/{4:032x}", f"5/{10:032x}", "twin"} <= missing
+    assert check.exit_code == 4
+    accepted = ("folder", "value", "file-unreadable")
+    check = verified(source, destination, Level.FULL, work_dir=tmp_path / "work", accept=accepted, **selected)
+    assert {(one.kind, one.name) for one in check.findings} == {("experiment", "twin"), ("run", "run 8")}
+
+
+LOST = (
+    Unaccounted("experiment", "6", "6", "", "6"),
+    Unaccounted("run", "r", "5/r", "", "5", "five"),
+    Unaccounted("run", "gone", "5/gone", "", "5", "five", deleted=True),
+    Unaccounted("logged_model", "m", "5/models/m", "", "5", "five"),
+    Unaccounted("model_version", "net/1", "models/net/version-1", "", name="net"),
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (Settings(), "6 5/r 5/models/m models/net/version-1"),
+        (Settings(include_deleted=True), "6 5/r 5/gone 5/models/m models/net/version-1"),
+        (Settings(experiments=("f*",)), "5/r 5/models/m"),
+        (Settings(experiments=("6",)), "6"),
+        (Settings(experiments=("6",), models="all"), "6 models/net/version-1"),
+        (Settings(models=("net",)), "models/net/version-1"),
+        (Settings(models=("other",)), ""),
+        (Settings(without=("logged_model", "registered_model")), "6 5/r"),
+    ],
+)
+def test_only_what_is_selected_is_named(settings: Settings, named: str) -> None:
+    source: Any = SimpleNamespace(unaccounted=LOST)
+    assert [one.where for one in unaccounted(source, settings)] == named.split()
+
+
+def test_the_first_of_a_name_has_it_and_the_others_are_told() -> None:
+    names = Names({SourceId("3"): "a", SourceId("7"): "a", SourceId("8"): "b"})
+    names.check(SourceId("3"))
+    names.check(SourceId("8"))
+    with pytest.raises(ObjectError, match=r"The name 'a' is taken\. Experiment 3 of the source has it too"):
+        names.check(SourceId("7"))
+    (told,) = names.doubles()
+    assert told.startswith("Experiments 3 and 7 of the source are both called 'a': 7 is not moved")
+
+
+@pytest.mark.parametrize(("other", "temporary"), [("3", False), ("9", False), ("8", True)])
+def test_what_another_one_of_the_source_became_is_not_joined(other: str, *, temporary: bool) -> None:
+    names = Names({SourceId("3"): "a", SourceId("7"): "a", SourceId("8"): "b"})
+    with pytest.raises(NameTakenError, match=f"[Ee]xperiment {other} of the source") as refusal:
+        names.check_joined(SourceId("7"), MadeFrom("mark", SourceId(other)))
+    assert refusal.value.temporary is temporary
+    names.check_joined(SourceId("7"), MadeFrom("mark", SourceId("7")))
