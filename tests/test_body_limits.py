@@ -232,6 +232,9 @@ def test_a_value_that_no_body_holds_is_named_and_tried_again(
         if cause != "version-source":
             assert "client_max_body_size" in detail and "413" in detail
     assert (report.failures, report.exit_code) == ((), 3)
+    accepted = ("version-source", "value-refused", "file-refused")
+    assert verified(source, gateway.url, work_dir=tmp_path / "work").exit_code == 4
+    assert told(verified(source, gateway.url, work_dir=tmp_path / "work", accept=accepted)) == []
     again = migrated(source, gateway.url, tmp_path / "work", accept=("version-source",))
     assert (len(again.left_behind), again.exit_code, moved(again)) == (len(report.left_behind), 3, 0)
     limit.most = 1024 * KIB
