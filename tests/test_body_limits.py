@@ -143,7 +143,7 @@ def some(number: int, size: int, *, prefix: str = "key") -> dict[str, str]:
 def fat(build: Builder) -> None:
     """One object of each kind, each many times larger than a body may be; no value is as large as a body."""
     build.experiment("plain", "fat", **some(30, 4000))
-    run_id = build.run("fat", name="fat", tags=some(60, 7000))
+    run_id = build.run("fat", name="fat", tags={**some(60, 7000), "#only a create takes it": "a" * 7900})
     build.client.log_batch(run_id, params=[Param(key, value) for key, value in some(90, 5900).items()])
     points = [Metric(f"a metric with a long name {'m' * 200}", step / 7, START + step, step) for step in range(1000)]
     build.client.log_batch(run_id, points)
@@ -232,6 +232,9 @@ def test_a_value_that_no_body_holds_is_named_and_tried_again(
         if cause != "version-source":
             assert "client_max_body_size" in detail and "413" in detail
     assert (report.failures, report.exit_code) == ((), 3)
+    accepted = ("version-source", "value-refused", "file-refused")
+    assert verified(source, gateway.url, work_dir=tmp_path / "work").exit_code == 4
+    assert told(verified(source, gateway.url, work_dir=tmp_path / "work", accept=accepted)) == []
     again = migrated(source, gateway.url, tmp_path / "work", accept=("version-source",))
     assert (len(again.left_behind), again.exit_code, moved(again)) == (len(report.left_behind), 3, 0)
     limit.most = 1024 * KIB

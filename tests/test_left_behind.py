@@ -77,7 +77,9 @@ async def test_a_run_tells_it_and_so_does_every_later_one(tmp_path: Path) -> Non
 async def test_what_holds_others_tells_what_of_it_stays_behind(tmp_path: Path) -> None:
     kind = CarelessContainers([Thing("a")])
     first, second = await passed(kind, tmp_path), await passed(kind, tmp_path)
-    assert behind(first) == behind(second) == [("value", "a", "a value")]
+    told = [("file-name", "a", "x#y.txt"), ("value", "a", "a value")]
+    assert behind(first) == behind(second) == told
+    assert [(one.moved, one.already) for one in (*first.kinds, *second.kinds)] == [(1, 0), (0, 1)]
 
 
 @pytest.mark.anyio

@@ -88,7 +88,7 @@ async def call(client: Client) -> None:
     [
         (GONE, Trouble.SILENT, "nothing listens at server.example:80"),
         (httpx.ReadError("reset by peer"), Trouble.SILENT, "the connection broke (reset by peer)"),
-        (GATEWAY, Trouble.SILENT, "HTTP 502 502 Bad Gateway"),
+        (GATEWAY, Trouble.SILENT, "HTTP 502 Bad Gateway"),
         (SLOW_DOWN, Trouble.THROTTLING, "HTTP 429 slow down"),
         (LOCKED, Trouble.BUSY, "TEMPORARILY_UNAVAILABLE: database is locked (HTTP 503)"),
     ],
@@ -220,7 +220,7 @@ def test_a_migration_tells_its_outages(
         report = migrated(small_tenant.url, one_at_a_time, tmp_path, heard.append, logging_to(log))
     began, ended = (event for event in heard if isinstance(event, OutageBegan | OutageEnded))
     assert isinstance(began, OutageBegan) and isinstance(ended, OutageEnded)
-    assert (began.server, began.trouble, began.why) == ("destination", "does not answer", "HTTP 502 502 Bad Gateway")
+    assert (began.server, began.trouble, began.why) == ("destination", "does not answer", "HTTP 502 Bad Gateway")
     assert (report.exit_code, report.repeats["source"]) == (0, Repeats())
     assert report.repeats["destination"] == Repeats(3, 1, ended.seconds)
     lines = [json.loads(line) for line in log_path.read_text().splitlines()]

@@ -184,7 +184,9 @@ def _sentence(response: httpx.Response, body: ErrorBody | None) -> str:
         return f"{code}: {message} (HTTP {response.status_code})"
     title = _TITLE.search(response.text) if _is_page(response.text) else None
     said = html.unescape(title[1]) if title else "" if _is_page(response.text) else response.text
-    return f"HTTP {response.status_code} {_shortened(mask(said))}".rstrip()
+    # The title of a gateway's page often begins with the status.
+    told = _shortened(mask(said)).removeprefix(f"{response.status_code} ")
+    return f"HTTP {response.status_code} {told}".rstrip()
 
 
 def _target(response: httpx.Response) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from bulkexim.ends.bodies import MOST
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.base import Draft, Remark
 from bulkexim.kinds.columns import (
@@ -186,7 +187,8 @@ def writes(plan: RunPlan) -> int:
     run = plan.run
     params, points = len(run.data.params), points_of(run.data.metrics)
     late = bool(plan.late_tags) or any(tag.key in OWN_ID_TAGS for tag in run.data.tags)
-    batches = max(-(-params // PARAMS), -(-(params + points) // BATCH), late)
+    size = sum(len(param.value) for param in run.data.params)
+    batches = max(-(-params // PARAMS), -(-(params + points) // BATCH), -(-size // MOST), late)
     links = bool(run.inputs.dataset_inputs) + bool(plan.outputs)
     end = run.info.status != "RUNNING" or run.info.end_time is not None
     return 1 + batches + links + end + (run.deleted and not plan.in_deleted_experiment)

@@ -6,7 +6,9 @@ that does not fit into a body alone stays behind, by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from posixpath import normpath
 from typing import Any, TypeVar
 
 from bulkexim.ends.bodies import Declined, Item
@@ -15,13 +17,15 @@ from bulkexim.errors import TooLarge
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import ORIGIN, PREFIX
 from bulkexim.kinds.columns import Form, is_copy, unfit_tags, whole_or_cut
-from bulkexim.kinds.wire import Tag
+from bulkexim.kinds.wire import KEY_LIMIT, Tag
 from bulkexim.left_behind import Cause, LeftBehind
 
 T = TypeVar("T")
 
-#: Characters of a tag of our own that is in every create: an object is recognised by such tags.
+#: Characters of a tag of our own that is in every create.
 SHORT = 1000
+#: Keys of tags that a run takes at any time; `create` takes all others too.
+_PLAIN = re.compile(r"[/\w.\- :]+")
 #: What one value of a list in a body is called.
 _WORDS = {"params": "param", "tags": "tag", "metrics": "metric", "datasets": "dataset", "models": "logged model"}
 
@@ -48,9 +52,10 @@ async def create(
 
 
 def _is_essential(tag: Tag) -> bool:
-    """Return whether an object is recognised, or swept, by a tag."""
+    """Return whether an object is recognised by a tag, or no later call takes its key (``_validate_tag_name``)."""
     ours = tag.key.startswith(PREFIX) and not (tag.key.startswith(ORIGIN) or is_copy(tag))
-    return ours and len(tag.value) <= SHORT
+    plain = len(tag.key) <= KEY_LIMIT and _PLAIN.fullmatch(tag.key) and normpath(tag.key) == tag.key
+    return (ours and len(tag.value) <= SHORT) or not plain
 
 
 async def set_each(tags: Iterable[Tag], post: Callable[[Tag], Awaitable[None]], limit: int) -> list[LeftBehind]:
