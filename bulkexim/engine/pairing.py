@@ -72,6 +72,10 @@ class Pairing:
         """The objects that were met at the source so far, by kind."""
         return {name: known.met for name, known in self._kinds.items()}
 
+    def expected(self, kind: str) -> int:
+        """Return how many objects of the selection the destination has that were not met at the source yet."""
+        return len(self._kinds[kind].unmet)
+
     def split(self, kind: str, subjects: Sequence[Subject[Any]]) -> tuple[list[Paired], list[Subject[Any]]]:
         """Return, of objects met at the source, those that have a partner, and those that miss one."""
         known, partners = self._kinds[kind], self.ends.partners.of(kind)
