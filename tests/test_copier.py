@@ -188,6 +188,15 @@ async def test_files_of_all_sizes_arrive(ends: Ends, tmp_path: Path, spooled: bo
     assert list(spool_dir.iterdir()) == []
 
 
+async def test_a_large_file_is_told_a_piece_at_a_time(ends: Ends) -> None:
+    ends.store({"large": bytes(3 * WHOLE + 1)})
+    brought = await ends.copy()
+    *pieces, last = brought.told
+    assert len(pieces) >= 2
+    assert all(files == 0 and size >= WHOLE for files, size in pieces)
+    assert last[0] == 1
+
+
 async def test_nothing_to_copy_is_nothing_copied(ends: Ends) -> None:
     assert await ends.copy() == Brought(Copied())
 

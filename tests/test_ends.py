@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from bulkexim import Endpoint
+from bulkexim.config import Level
 from bulkexim.errors import FatalError, UsageError
 from bulkexim.ids import IDENTITY_TAG, MARKER_TAG, SourceId, marker
 from tests.conftest import StartServer
@@ -100,6 +101,23 @@ def test_whoever_wants_everything_twice_gets_it_and_a_comparison_names_it(
         doubled = "extra doubled: it came from the same object under another --source-id"
         names = ("run child", "run other", "run parent", "logged_model net")
         assert {f"{name} {doubled}" for name in names} <= set(lines)
+
+
+def test_a_comparison_names_experiments_and_models_that_are_there_twice_under_other_names(
+    fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source, destination = fresh_server(), fresh_server()
+    for name in ("one", "shared"):
+        client(source).create_experiment(name)
+    client(source).create_registered_model("net")
+    renames = {"experiment_renames": {"one": "another"}, "model_renames": {"net": "another net"}}
+    migrated(source, destination, tmp_path / "one")
+    migrated(also(source), destination, tmp_path / "other", allow_duplicates=True, **renames)
+    doubled = "extra doubled: it came from the same object under another --source-id"
+    lines = told(verified(source, destination))
+    assert lines == [f"experiment another {doubled}", f"registered_model another net {doubled}"]
+    lines = told(verified(also(source), destination, Level.CONTENT, **renames))
+    assert lines == [f"experiment one {doubled}", f"registered_model net {doubled}"]
 
 
 def test_what_another_source_brought_is_no_cause_for_a_warning(

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from bulkexim.config import Level
+from bulkexim.left_behind import Cause
 from tests.conftest import StartServer
-from tests.support.migrating import migrated
+from tests.support.migrating import left_behind, migrated, of
 from tests.support.planted import FAULTS, Fault
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant import Tenant, build_compact_tenant
@@ -56,3 +58,18 @@ def test_logged_models_are_looked_for_also_where_all_of_them_are_deleted(
     migrated(source, destination, tmp_path, **settings, without=("logged_model",))
     lines = told(verified(source, destination, **settings))
     assert "logged_model net missing" in lines
+
+
+def test_deleted_logged_models_are_moved_also_where_the_source_has_no_other(
+    small_tenant: Tenant, small_server: MlflowServer, servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source = servers.copy(small_server)
+    MlflowClient(source.url, source.url).delete_logged_model(small_tenant.logged_models["net"])
+    destination, selected = fresh_server(), dict[str, Any](include_deleted=True, without=("registered_model",))
+    report = migrated(source, destination, tmp_path / "selected", **selected)
+    assert (of(report, "logged_model").moved, report.failures, left_behind(report)) == (1, (), [])
+    assert told(verified(source, destination, Level.CONTENT, **selected)) == []
+    # A version needs one that nobody selected; MLflow then takes no version that points to a deleted one.
+    report = migrated(source, fresh_server(), tmp_path / "needed")
+    assert of(report, "logged_model").moved == 1
+    assert [cause for cause, _ in left_behind(report)] == [Cause.VERSION_SOURCE]

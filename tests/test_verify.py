@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from bulkexim.cli.main import main
 from bulkexim.config import Level
+from bulkexim.engine.events import Event, Finished, Found, PhaseSized
 from tests.conftest import StartServer
 from tests.support.migrating import migrated
 from tests.support.oracle import read
@@ -172,6 +173,19 @@ def test_nothing_is_found_where_nothing_was_altered(tenant: Tenant, destination:
     assert {kind.kind: kind.source for kind in found.kinds} == expected
     assert {kind.kind: kind.destination for kind in found.kinds} == expected
     assert {kind.kind: kind.same for kind in found.kinds} == expected
+
+
+def test_the_progress_of_a_comparison_knows_how_many_objects_there_are(
+    tenant: Tenant, destination: MlflowServer
+) -> None:
+    """Before the first is compared; that takes no further request."""
+    events: list[Event] = []
+    verification = verified(tenant.url, destination, Level.COUNTS, events.append, include_deleted=True)
+    for kind in verification.kinds:
+        of_kind = [event for event in events if event.kind == kind.kind]
+        first = next(number for number, event in enumerate(of_kind) if isinstance(event, Found | Finished))
+        sizes = [event.total for event in of_kind[:first] if isinstance(event, PhaseSized)]
+        assert sizes == [kind.source]
 
 
 def test_nothing_is_found_without_what_is_deleted(tenant: Tenant, fresh_server: StartServer, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bulkexim.ends.server import Server
 from bulkexim.engine.events import (
     Activity,
     Event,
+    FilesCopied,
     Finished,
     Found,
     Looking,
@@ -91,6 +92,19 @@ def test_plain_lines_come_at_starts_at_ends_and_every_ten_seconds(clock: Clock, 
         "0:00:20  run: 3 of 4, 3.0 MB, 1 failed, 75%, about 0:00:07 left; source 20 requests/s, 3 at once",
         "0:00:21  run: done, 4 of 4, 4.0 MB, 1 failed, in 0:00:21",
     ]
+
+
+def copied(number: int, files: int, size: int) -> FilesCopied:
+    return FilesCopied("run", SourceId(str(number)), files, size)
+
+
+def test_the_files_of_one_object_are_told_while_they_arrive(clock: Clock, server: Server) -> None:
+    view = Watched(clock, server)
+    view.at(0, PhaseStarted("run"), Found("run", 1), PhaseSized("run", 1), stepped(1, "created"))
+    view.at(1, copied(1, 3, 400_000), copied(1, 0, 200_000))
+    assert view.at(10)[-1].startswith("0:00:10  run: 0 of 1, 3 files, 600.0 kB, 20%, 1 begun; source")
+    view.at(11, copied(1, 0, -200_000), copied(1, 2, 600_000), finished(1))
+    assert view.at(12, PhaseEnded("run", 12.0)) == ["0:00:12  run: done, 1 of 1, 5 files, 1.0 MB, in 0:00:12"]
 
 
 def test_what_goes_on_before_and_between_phases_is_told_while_it_lasts(clock: Clock, server: Server) -> None:
@@ -181,6 +195,7 @@ def on_screen(width: int, clock: Clock, server: Server) -> list[str]:
             PhaseStarted("run"),
             Found("run", 1000),
             stepped(3, "created"),
+            copied(1, 12, 900_000),
             finished(1),
             finished(2, Outcome.FAILED),
             Uncarried("trace", 1),
@@ -193,10 +208,10 @@ def on_screen(width: int, clock: Clock, server: Server) -> list[str]:
 
 
 def test_the_live_view_has_a_row_for_each_phase_and_a_line_for_each_server(clock: Clock, server: Server) -> None:
-    last = on_screen(100, clock, server)
+    last = on_screen(110, clock, server)
     words = [[word for word in line.split() if not set(word) & set("━╸╺")] for line in last]
     assert ["experiment", "0/2", "0:01:05"] in words
-    assert ["run", "2/1,000", "1", "1", "2.0", "MB", "0:01:05"] in words
+    assert ["run", "2/1,000", "1", "1", "12", "2.0", "MB", "0:01:05"] in words
     assert any("counting what stays at the source (0:01:05)" in line for line in last)
     assert any("source" in line and "3 at once, 1,234 so far, 5.0 MB read" in line for line in last)
 

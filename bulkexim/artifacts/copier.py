@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio
 
-from bulkexim.artifacts.copying import AtDestination, AtSource, Copying, Rewrite
+from bulkexim.artifacts.copying import AtDestination, AtSource, Copying, Passed, Rewrite
 from bulkexim.artifacts.failing import Refusals, settled
 from bulkexim.artifacts.place import Entry, Place
 from bulkexim.artifacts.stored import Stored
@@ -31,8 +32,14 @@ class CopiedFile(NamedTuple):
     stored: Stored
 
 
+#: Is told of an object, by kind and id at the source, how many files and bytes more (or fewer) have arrived.
+Tell = Callable[[str, str, int, int], None]
 #: Notes files that arrived.
 Keep = Callable[[Sequence[CopiedFile]], Awaitable[None]]
+
+
+def _untold(*numbers: str | int) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(slots=True)
@@ -52,18 +59,25 @@ class Copier:
     destination: Client
     spool_dir: Path | None = None
     limit: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(AT_ONCE))
+    tell: Tell = _untold
 
     async def copy(
-        self, source: Place, destination: Place, rewrite: Callable[[str], Rewrite | None], keep: Keep
+        self,
+        source: Place,
+        destination: Place,
+        rewrite: Callable[[str], Rewrite | None],
+        keep: Keep,
+        tell: Callable[[int, int], None] = _untold,
     ) -> Copied:
         """Copy every file below a root; ``rewrite`` says, by path, which files change on the way.
 
-        ``keep`` gets the files that arrived, a batch at a time; nothing else remembers them.
+        ``keep`` gets the files that arrived, a batch at a time; nothing else remembers them. ``tell`` gets the numbers
+        of files and bytes that arrived since the last time, also of pieces of large files.
 
         :raises ObjectError: a server or the storage failed, so nobody knows whether a file could be copied
         """
         way = Copying(self.source, self.destination, self.spool_dir)
-        job = _Job(way, source, destination, rewrite, keep)
+        job = _Job(way, source, destination, rewrite, keep, tell)
         async with together() as tasks:
             async for entry in walk(source):
                 if (left := job.stays(entry)) is not None:
@@ -95,6 +109,7 @@ class _Job:
     destination: Place
     rewrite: Callable[[str], Rewrite | None]
     keep: Keep
+    tell: Callable[[int, int], None]
     copied: Copied = field(default_factory=Copied)
     refusals: Refusals = field(default_factory=Refusals)
     #: Files that arrived and are not noted yet.
@@ -109,22 +124,26 @@ class _Job:
 
         :raises ObjectError: it may well be copied another time
         """
+        passed = Passed(partial(self.tell, 0))
         try:
-            stored = await settled(entry, self.source, self._copy)
+            stored = await settled(entry, self.source, partial(self._copy, passed))
         except AtSource as failed:
+            passed.again()
             if not _is_folder_marker(entry):
                 self.copied.left.append(LeftBehind(Cause.FILE_UNREADABLE, f"{entry.path}: {failed.error}"))
         except AtDestination as failed:
+            passed.again()
             self.copied.left.append(self.refusals.of(entry, failed.error))
         else:
+            self.tell(1, stored.size - passed.size)
             self.copied.files += 1
             self.copied.bytes += stored.size
             self.fresh.append(CopiedFile(entry.path, stored))
             if len(self.fresh) >= BATCH:
                 await self.note()
 
-    async def _copy(self, entry: Entry) -> Stored:
-        return await self.way.copy(self.source, self.destination, entry, self.rewrite(entry.path))
+    async def _copy(self, passed: Passed, entry: Entry) -> Stored:
+        return await self.way.copy(self.source, self.destination, entry, self.rewrite(entry.path), passed)
 
     async def note(self) -> None:
         """Hand over the files that arrived since the last time."""

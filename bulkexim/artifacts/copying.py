@@ -42,6 +42,34 @@ class OtherSize(BadReply):
     worth_repeating = False
 
 
+@dataclass(slots=True)
+class Passed:
+    """Tells how many bytes of a large file have passed (``size``), a piece at a time."""
+
+    tell: Callable[[int], None]
+    size: int = 0
+
+    async def through(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pass chunks on; what passed before has to come again."""
+        self.again()
+        waiting = 0
+        async for chunk in chunks:
+            yield chunk
+            waiting += len(chunk)
+            if waiting >= WHOLE:
+                self._told(waiting)
+                waiting = 0
+
+    def again(self) -> None:
+        """Take back what was told."""
+        if self.size:
+            self._told(-self.size)
+
+    def _told(self, size: int) -> None:
+        self.size += size
+        self.tell(size)
+
+
 @dataclass(frozen=True, slots=True)
 class Copying:
     """The way of a file from one end to the other.
@@ -53,15 +81,17 @@ class Copying:
     destination: Client
     spool_dir: Path | None = None
 
-    async def copy(self, source: Place, destination: Place, entry: Entry, rewrite: Rewrite | None) -> Stored:
-        """Copy one file; with ``rewrite``, what arrives is what it makes of the bytes.
+    async def copy(
+        self, source: Place, destination: Place, entry: Entry, rewrite: Rewrite | None, passed: Passed
+    ) -> Stored:
+        """Copy one file; with ``rewrite``, what arrives is what it makes of the bytes. ``passed`` hears of a large one.
 
         :raises AtSource: it was not read
         :raises AtDestination: it was not written
         """
         if entry.size > WHOLE and rewrite is None:
             move = self._streamed if self.spool_dir is None else self._through_spool
-            return await move(source, destination, entry)
+            return await move(source, destination, entry, passed)
         what = f"copying {entry.path}"
         try:
             content = await self.source.insist(lambda: _whole(source, entry), what)
@@ -75,14 +105,14 @@ class Copying:
             raise AtDestination(error) from error
         return await stored(content)
 
-    async def _streamed(self, source: Place, destination: Place, entry: Entry) -> Stored:
+    async def _streamed(self, source: Place, destination: Place, entry: Entry, passed: Passed) -> Stored:
         """Send a file on while it comes; each end is waited for, and named, when it is the one that fails."""
         what = f"copying {entry.path}"
 
         async def read_and_write() -> Stored:
             passing, failures = Passing(), list[ObjectError]()
             async with source.read(entry.path) as chunks:
-                content = _noting(failures, passing.through(_exactly(chunks, entry)))
+                content = _noting(failures, passed.through(passing.through(_exactly(chunks, entry))))
                 try:
                     await destination.write(entry.path, content, entry.size)
                 except ObjectError as error:
@@ -103,7 +133,7 @@ class Copying:
         except ObjectError as error:
             raise AtDestination(error) from error
 
-    async def _through_spool(self, source: Place, destination: Place, entry: Entry) -> Stored:
+    async def _through_spool(self, source: Place, destination: Place, entry: Entry, passed: Passed) -> Stored:
         what = f"copying {entry.path}"
         async with spools.TemporaryFile(dir=self.spool_dir) as spool:
 
@@ -111,7 +141,7 @@ class Copying:
                 await spool.seek(0)
                 passing = Passing()
                 async with source.read(entry.path) as chunks:
-                    async for chunk in passing.through(_exactly(chunks, entry)):
+                    async for chunk in passed.through(passing.through(_exactly(chunks, entry))):
                         await spool.write(chunk)
                 return await passing.stored()
 
@@ -121,14 +151,14 @@ class Copying:
                     yield chunk
 
             try:
-                passed = await self.source.insist(fill, what)
+                read = await self.source.insist(fill, what)
             except ObjectError as error:
                 raise AtSource(error) from error
             try:
                 await self.destination.insist(lambda: destination.write(entry.path, content(), entry.size), what)
             except ObjectError as error:
                 raise AtDestination(error) from error
-            return passed
+            return read
 
 
 async def _whole(source: Place, entry: Entry) -> bytes:

@@ -88,6 +88,7 @@ class Plain:
 def _counts(phase: Phase) -> str:
     counts = phase.counts
     parts = [f"{counts.done:,} of {counts.objects:,}"]
+    parts += [f"{counts.files:,} files"] if counts.files else []
     parts += [str(decimal(counts.bytes))] if counts.bytes else []
     parts += [f"{counts.already:,} already there"] if counts.already else []
     parts += [f"{counts.failed:,} failed"] if counts.failed else []

@@ -18,8 +18,8 @@ from bulkexim.cli.phases import Clock, Phase, Phases, Traffic, clock_text
 
 REFRESHES = 4
 #: Columns of the table, the most important first: those that find no room are left out.
-WIDTHS = {"done": 15, "left": 9, "": 18, "failed": 9, "took": 9, "bytes": 11, "begun": 8}
-ORDER = ("", "done", "begun", "failed", "bytes", "took", "left")
+WIDTHS = {"done": 15, "left": 9, "": 18, "failed": 9, "took": 9, "bytes": 11, "begun": 8, "files": 9}
+ORDER = ("", "done", "begun", "failed", "files", "bytes", "took", "left")
 KIND_WIDTH = 16
 BAR_WIDTH = 16
 
@@ -71,6 +71,8 @@ def _cell(phase: Phase, heading: str, now: float) -> ProgressBar | Text | str:
             return f"{len(counts.shares):,}" if counts.shares else ""
         case "failed":
             return Text(f"{counts.failed:,}" if counts.failed else "", style="red")
+        case "files":
+            return f"{counts.files:,}" if counts.files else ""
         case "bytes":
             return str(decimal(counts.bytes)) if counts.bytes else ""
         case "took":

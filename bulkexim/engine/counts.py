@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bulkexim.engine.events import Event, Finished, Found, Outcome, PhaseSized, PhaseStarted, Skipped, Stepped
+from bulkexim.engine.events import (
+    Event,
+    FilesCopied,
+    Finished,
+    Found,
+    Outcome,
+    PhaseSized,
+    PhaseStarted,
+    Skipped,
+    Stepped,
+)
 from bulkexim.ids import SourceId
 from bulkexim.ledger.queries import Progress
 from bulkexim.ledger.schema import State
@@ -18,7 +28,7 @@ class KindCounts:
     """Numbers of objects of one kind, and bytes of artifacts; each object that was found is in one of them only.
 
     ``total`` is how many there are, where that is known. ``shares`` says of objects that were begun, and are not done
-    with, how much of them is done.
+    with, how much of them is done. ``files`` are those that were copied; ``bytes`` are also of objects that were begun.
     """
 
     kind: str
@@ -29,9 +39,12 @@ class KindCounts:
     failed: int = 0
     skipped: int = 0
     compared: int = 0
+    files: int = 0
     bytes: int = 0
     shares: dict[SourceId, float] = field(default_factory=dict)
     _begun: float = 0.0
+    #: Bytes that were counted already, of objects that are not done with.
+    _copied: dict[SourceId, int] = field(default_factory=dict)
 
     @property
     def objects(self) -> int:
@@ -71,6 +84,10 @@ class KindCounts:
                 self.skipped += objects
             case Stepped():
                 self._step(event.id, SHARES.get(State(event.state), 0.0))
+            case FilesCopied(id=src_id, files=files, bytes=copied):
+                self.files += files
+                self.bytes += copied
+                self._copied[src_id] = self._copied.get(src_id, 0) + copied
             case Finished():
                 self._step(event.id, None)
                 self._finished(event)
@@ -84,7 +101,7 @@ class KindCounts:
             self._begun += share
 
     def _finished(self, event: Finished) -> None:
-        self.bytes += event.bytes
+        self.bytes += event.bytes - self._copied.pop(event.id, 0)
         match event.outcome:
             case Outcome.ALREADY:
                 self.already += 1

@@ -73,6 +73,18 @@ class Stepped(msgspec.Struct, frozen=True, tag=True):
     dst_id: DestinationId | None = None
 
 
+class FilesCopied(msgspec.Struct, frozen=True, tag=True):
+    """Files of an object arrived, or pieces of a large one; ``bytes`` is negative where a piece has to come again.
+
+    What arrived of an object is in its `Finished` too.
+    """
+
+    kind: str
+    id: SourceId
+    files: int
+    bytes: int
+
+
 class Finished(msgspec.Struct, frozen=True, tag=True):
     """An object is done with in this run. ``seconds`` is a duration, ``bytes`` are of artifacts."""
 
@@ -208,6 +220,7 @@ Event = (
     | PhaseSized
     | Found
     | Stepped
+    | FilesCopied
     | Finished
     | PhaseEnded
     | Uncarried

@@ -10,6 +10,7 @@ from bulkexim.engine.events import (
     Activity,
     Changed,
     Event,
+    FilesCopied,
     Finished,
     Found,
     Leftover,
@@ -47,8 +48,8 @@ def logging_to(logger: FilteringBoundLogger) -> Listener:
                 logger.info("phase sized", kind=kind, objects=total)
             case PhaseEnded(kind=kind, seconds=seconds):
                 logger.info("phase ended", kind=kind, seconds=seconds)
-            case Found() | Noted():
-                pass  # every object that was found has a line of its own, and its notes are in the ledger
+            case Found() | Noted() | FilesCopied():
+                pass  # every object that was found has a line of its own; its notes and files are in the ledger
             case _:
                 _aside(logger, event)
 

@@ -19,13 +19,23 @@ from bulkexim.ends.opening import opened
 from bulkexim.ends.server import Server
 from bulkexim.engine.binding import bind
 from bulkexim.engine.counts import Counts
-from bulkexim.engine.events import Activity, Event, Events, Listener, OutageBegan, OutageEnded, Warned
+from bulkexim.engine.events import (
+    Activity,
+    Event,
+    Events,
+    FilesCopied,
+    Listener,
+    OutageBegan,
+    OutageEnded,
+    Warned,
+)
 from bulkexim.engine.report import Counting, Repeats, Report
 from bulkexim.engine.transfer import transfer
 from bulkexim.errors import BulkeximError, CallError, FatalError, TemporaryTrouble, UsageError
 from bulkexim.http.address import server_address
 from bulkexim.http.outage import Answer, Outage
 from bulkexim.http.retry import Patience
+from bulkexim.ids import SourceId
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import holding, set_aside
 from bulkexim.ledger.journal import Journal, journal
@@ -73,7 +83,7 @@ async def migrate_between(src: Server, dst: Server, settings: Settings, listener
                 for warning in await bind(ledger, src, dst):
                     events.emit(Warned(warning))
                 async with writable(dst):
-                    await transfer(pair, copier(src, dst, settings), events)
+                    await transfer(pair, copier(src, dst, settings, events), events)
             except CallError as error:
                 raise stopped(error) from error
             report = counting.report(
@@ -134,11 +144,16 @@ def stopped(error: CallError) -> BulkeximError:
     return FatalError(error.problem, remedy.lstrip())
 
 
-def copier(src: Server, dst: Server, settings: Settings) -> Copier:
-    """Return the way artifacts go between two servers."""
+def copier(src: Server, dst: Server, settings: Settings, events: Events | None = None) -> Copier:
+    """Return the way artifacts go between two servers; ``events`` tell of the files as they arrive."""
+
+    def tell(kind: str, src_id: str, files: int, size: int) -> None:
+        if events is not None:
+            events.emit(FilesCopied(kind, SourceId(src_id), files, size))
+
     direct = dst.capabilities.streams_uploads or dst.folder is not None
     spool_dir = None if direct else settings.work_dir
-    return Copier(src.client, dst.client, spool_dir)
+    return Copier(src.client, dst.client, spool_dir, tell=tell)
 
 
 @asynccontextmanager

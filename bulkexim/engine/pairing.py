@@ -27,8 +27,8 @@ class _Known:
     #: Objects that the destination has in the selection and that were not met at the source so far, with their names.
     unmet: dict[SourceId, str] = field(default_factory=dict)
     met: set[SourceId] = field(default_factory=set)
-    #: Objects of the destination, with their names, that came from an object of this id under another source id.
-    twins: dict[SourceId, list[tuple[DestinationId, str]]] = field(default_factory=dict)
+    #: Objects of the destination, with their names, that came from the object of such a birth under another source id.
+    twins: dict[str, list[tuple[DestinationId, str]]] = field(default_factory=dict)
     #: Of a container: those that a migration created, those whose source is selected, and beside these, those whose
     #: source would be selected if it were still there.
     own: set[DestinationId] = field(default_factory=set)
@@ -72,16 +72,22 @@ class Pairing:
         """The objects that were met at the source so far, by kind."""
         return {name: known.met for name, known in self._kinds.items()}
 
+    def expected(self, kind: str) -> int:
+        """Return how many objects of the selection the destination has that were not met at the source yet."""
+        return len(self._kinds[kind].unmet)
+
     def split(self, kind: str, subjects: Sequence[Subject[Any]]) -> tuple[list[Paired], list[Subject[Any]]]:
         """Return, of objects met at the source, those that have a partner, and those that miss one."""
         known, partners = self._kinds[kind], self.ends.partners.of(kind)
         # The pages of a source that is written to shift: one may show again what was compared.
         new = {subject.id: subject for subject in subjects if subject.id not in known.met}
         known.met |= new.keys()
-        for src_id in new:
+        for src_id, subject in new.items():
             known.unmet.pop(src_id, None)
-            for dst_id, name in known.twins.pop(src_id, ()):
-                self._extra(kind, dst_id, name, "doubled: " * (src_id in partners) + ANOTHER_ID, src_id)
+            for dst_id, name in known.twins.pop(known.comparison.birth(subject), ()):
+                # A container that two sources share bears the marker of the later one.
+                if partners.get(src_id) != dst_id:
+                    self._extra(kind, dst_id, name, "doubled: " * (src_id in partners) + ANOTHER_ID, src_id)
         pairs = [
             Paired(subject, partners[src_id], partners[src_id] in known.deleted)
             for src_id, subject in new.items()

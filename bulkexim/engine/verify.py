@@ -7,12 +7,24 @@ It knows nothing of the mover: what is expected comes from listings, a selection
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from bulkexim.config import Endpoint, Level, Settings
 from bulkexim.ends.server import Server
-from bulkexim.engine.events import Events, Finished, Found, Listener, Outcome, PhaseEnded, PhaseStarted, Warned
+from bulkexim.engine.events import (
+    Activity,
+    Events,
+    Finished,
+    Found,
+    Listener,
+    Outcome,
+    PhaseEnded,
+    PhaseSized,
+    PhaseStarted,
+    Warned,
+)
 from bulkexim.engine.migration import ends, requests_since, sent_so_far
 from bulkexim.engine.pairing import AnyComparison, Pairing
 from bulkexim.engine.verification import Finding, FindingListener, Tally, Verdict, Verification
@@ -82,6 +94,8 @@ class _Verifying:
         self._tally = tally
         self._events = events
         self._pairing = Pairing(ends, tally)
+        #: Objects met at the source so far, by kind.
+        self._listed: Counter[str] = Counter()
 
     async def run(self) -> None:
         ends = self._ends
@@ -90,6 +104,7 @@ class _Verifying:
 
     async def _compare(self, files: Files) -> None:
         ends = self._ends
+        self._events.emit(Activity("reading what is selected"))
         async with blank() as ledger:
             # The words of a selection are judged as a migration judges them; what they select is worked out afresh.
             scope = await resolve(Pair(ends.source, ends.destination, ledger, ends.settings))
@@ -120,6 +135,7 @@ class _Verifying:
 
     async def _group(self, comparisons: Sequence[AnyComparison], noted: AnyComparison | None = None) -> None:
         for one in comparisons:
+            self._events.emit(Activity(f"looking for each {one.name} at the destination"))
             await self._pairing.pair_up(one)
         if noted is not None:
             await self._pairing.note(noted)
@@ -130,13 +146,16 @@ class _Verifying:
         started = time.monotonic()
         self._tally.kind(one.name)
         self._events.emit(PhaseStarted(one.name))
+        self._events.emit(PhaseSized(one.name, self._listed[one.name] + self._pairing.expected(one.name)))
         async for subjects in one.subjects():
             pairs, missing = self._pairing.split(one.name, subjects)
+            self._listed[one.name] += len(pairs) + len(missing)
             self._events.emit(Found(one.name, len(pairs) + len(missing)))
             for subject in missing:
                 self._found(_missing(one, subject))
             for start in range(0, len(pairs), one.window):
                 await self._window(one, pairs[start : start + one.window])
+        self._events.emit(PhaseSized(one.name, self._listed[one.name]))
         self._events.emit(PhaseEnded(one.name, time.monotonic() - started))
 
     async def _window(self, one: AnyComparison, pairs: Sequence[Paired]) -> None:

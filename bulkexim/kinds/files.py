@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import anyio
@@ -121,7 +122,8 @@ async def copy_files(
         first, anew = anew, False
         await pair.ledger.copied(kind, SourceId(src_id), ((path, *stored) for path, stored in files), anew=first)
 
-    copied = await copier.copy(source.at(pair.source), destination.at(pair.destination), rewrite, keep)
+    tell = partial(copier.tell, kind, src_id)
+    copied = await copier.copy(source.at(pair.source), destination.at(pair.destination), rewrite, keep, tell)
     if anew:
         await keep(())
     found_none = not copied.files and not copied.left

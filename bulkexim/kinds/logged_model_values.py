@@ -101,12 +101,14 @@ async def every_logged_model(
                 active |= {model.info.model_id for model in page}
             yield page
         if deleted:
-            async for found in _deleted(server, chunk, active):
+            async for found in deleted_logged_models(server, chunk, active):
                 yield found
 
 
-async def _deleted(server: Server, experiments: Sequence[str], seen: set[SourceId]) -> AsyncIterator[list[LoggedModel]]:
-    """Yield deleted logged models: no search shows them, only the outputs of runs still name them."""
+async def deleted_logged_models(
+    server: Server, experiments: Sequence[str], seen: set[SourceId]
+) -> AsyncIterator[list[LoggedModel]]:
+    """Yield deleted logged models but those ``seen``: no search shows them, only outputs of runs still name them."""
     async for runs in search_runs(server, experiments, "ALL", ""):
         named = {link.model_id for run in runs for link in run.outputs.model_outputs} - seen
         seen |= named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,14 @@ from bulkexim.ids import SourceId
 from bulkexim.kinds.base import FOR_A_VERSION, Kind
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments, names_of
 from bulkexim.kinds.logged_model import LoggedModelKind
-from bulkexim.kinds.logged_model_values import EXPERIMENTS_AT_ONCE, LoggedModel, get_logged_model, logged_models
+from bulkexim.kinds.logged_model_values import (
+    EXPERIMENTS_AT_ONCE,
+    LoggedModel,
+    deleted_logged_models,
+    every_logged_model,
+    get_logged_model,
+    logged_models,
+)
 from bulkexim.kinds.model_version import ModelVersionKind
 from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
 from bulkexim.kinds.run import RunKind
@@ -52,7 +59,7 @@ async def resolve(pair: Pair) -> Scope:
     warnings += names_of(pair, selected).doubles()
     warnings = [*_guesses(pair), *pair.source.local_warnings, *warnings, *await _check_models(pair)]
     registry = pair.settings.moves_models
-    logged = await _moves_logged_models(pair, known if registry else selected)
+    logged = await _moves_logged_models(pair, known if registry else selected, selected)
     return Scope(known, selected, registry, logged, warnings)
 
 
@@ -104,17 +111,12 @@ async def _check_models(pair: Pair) -> list[str]:
     return warnings + unused(flag, settings.model_renames, moved)
 
 
-async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:
+async def _moves_logged_models(pair: Pair, known: Sequence[Experiment], selected: Sequence[Experiment]) -> bool:
     if "logged_model" in pair.settings.without or not pair.source.capabilities.logged_models:
         return False
-    ids = [found.experiment_id for found in known]
-    present = False
-    for start in range(0, len(ids), EXPERIMENTS_AT_ONCE):
-        async for page in logged_models(pair.source, ids[start : start + EXPERIMENTS_AT_ONCE], page=1):
-            present = bool(page)
-            break
-        if present:
-            break
+    present = await _shows(logged_models(pair.source, some, page=1) for some in _chunks(known))
+    if not present and pair.settings.include_deleted:
+        present = await _shows(deleted_logged_models(pair.source, some, set()) for some in _chunks(selected))
     if present and not pair.destination.capabilities.logged_models:
         raise FatalError(
             f"The destination is MLflow {pair.destination.capabilities.text} and cannot hold the logged models "
@@ -124,13 +126,26 @@ async def _moves_logged_models(pair: Pair, known: Sequence[Experiment]) -> bool:
     return present
 
 
+async def _shows(listings: Iterable[AsyncIterator[Sequence[LoggedModel]]]) -> bool:
+    for pages in listings:
+        async for page in pages:
+            if page:
+                return True
+    return False
+
+
+def _chunks(found: Sequence[Experiment]) -> Iterator[list[SourceId]]:
+    """Yield the ids of experiments, as many as one search names."""
+    ids = [one.experiment_id for one in found]
+    return (ids[start : start + EXPERIMENTS_AT_ONCE] for start in range(0, len(ids), EXPERIMENTS_AT_ONCE))
+
+
 async def left_out(pair: Pair, scope: Scope) -> AsyncIterator[tuple[str, int]]:
     """Yield kinds that are left out knowingly, with the number of their objects."""
     if LoggedModelKind.name in pair.settings.without and pair.source.capabilities.logged_models:
-        ids = [found.experiment_id for found in scope.selected]
-        starts = range(0, len(ids), EXPERIMENTS_AT_ONCE)
-        pages = [logged_models(pair.source, ids[start : start + EXPERIMENTS_AT_ONCE]) for start in starts]
-        yield LoggedModelKind.name, sum([len(page) for some in pages async for page in some])
+        ids, deleted = [found.experiment_id for found in scope.selected], pair.settings.include_deleted
+        pages = every_logged_model(pair.source, ids, deleted=deleted)
+        yield LoggedModelKind.name, sum([len(page) async for page in pages])
     if RegisteredModelKind.name in pair.settings.without:
         yield RegisteredModelKind.name, sum([len(page) async for page in registered_models(pair.source)])
         yield ModelVersionKind.name, sum([len(page) async for page in model_versions(pair.source)])
@@ -158,7 +173,9 @@ async def passes(pair: Pair, copier: Copier, scope: Scope, met: Met | None = Non
         owners = [found for found in scope.known if found.experiment_id in referenced.experiments]
         names = {found.name for found in (*scope.selected, *owners)}
         check_names("--experiment-rename-file", pair.settings.experiment_renames, sorted(names))
-        yield tracking(pair, copier, owners, logged=scope.logged_models, only=referenced)
+        # A version may point to a deleted one where the source has no other.
+        logged = scope.logged_models or bool(referenced.models)
+        yield tracking(pair, copier, owners, logged=logged, only=referenced)
     yield registry(pair)
 
 
@@ -218,7 +235,7 @@ async def _referenced(pair: Pair, scope: Scope, met: Met) -> Referenced:
                 for run in some
                 if not _is_selected(pair, moved, run.info.experiment_id, deleted=run.deleted, time=run.info.start_time)
             }
-        if "logged_model" not in pair.settings.without:
+        if "logged_model" not in pair.settings.without and pair.destination.capabilities.logged_models:
             for model_id in await _unknown(met, "logged_model", wanted_models):
                 model = await _found_model(pair, model_id)
                 home = model.info.experiment_id if model else SourceId("")

@@ -23,6 +23,8 @@ class Brought:
 
     copied: Copied
     written: dict[str, Stored] = field(default_factory=dict)
+    #: Numbers of files and bytes, as they were told on the way.
+    told: list[tuple[int, int]] = field(default_factory=list, compare=False)
 
     @property
     def left(self) -> list[LeftBehind]:
@@ -38,13 +40,19 @@ class Brought:
 async def copied(
     copier: Copier, source: Place, destination: Place, rewrite: Callable[[str], Rewrite | None] = as_it_is
 ) -> Brought:
-    """Copies everything below a root."""
+    """Copies everything below a root; what is told on the way has to add up."""
     written: dict[str, Stored] = {}
+    told: list[tuple[int, int]] = []
 
     async def keep(files: Sequence[CopiedFile]) -> None:
         written.update(dict(files))
 
-    brought = Brought(await copier.copy(source, destination, rewrite, keep), written)
+    def tell(files: int, size: int) -> None:
+        told.append((files, size))
+
+    brought = Brought(await copier.copy(source, destination, rewrite, keep, tell), written, told)
     assert brought.copied.files == len(written)
     assert brought.copied.bytes == sum(stored.size for stored in written.values())
+    assert brought.copied.files == sum(files for files, _ in told)
+    assert brought.copied.bytes == sum(size for _, size in told)
     return brought

@@ -7,6 +7,7 @@ import anyio
 
 from bulkexim import Endpoint, Settings
 from bulkexim.config import Level
+from bulkexim.engine.events import Listener
 from bulkexim.engine.verification import Finding, Verification
 from bulkexim.engine.verify import verify
 from tests.support.servers import MlflowServer
@@ -14,11 +15,14 @@ from tests.support.servers import MlflowServer
 End = MlflowServer | Endpoint | str
 
 
-def verified(source: End, destination: End, level: Level = Level.CONTENT, **settings: Any) -> Verification:
+def verified(
+    source: End, destination: End, level: Level = Level.CONTENT, *listeners: Listener, **settings: Any
+) -> Verification:
     """Compares what ``settings`` select."""
 
     async def run() -> Verification:
-        return await verify(_end(source), _end(destination), Settings(**{"work_dir": Path("unused")} | settings), level)
+        chosen = Settings(**{"work_dir": Path("unused")} | settings)
+        return await verify(_end(source), _end(destination), chosen, level, listeners=listeners)
 
     return anyio.run(run)
 

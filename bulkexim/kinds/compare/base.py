@@ -31,8 +31,8 @@ class Present(NamedTuple):
 
     ``src_id`` says from which object of this source it came, by its marker. ``stranger`` says, of one that came from no
     source at all, why it is there, ``needless`` that a migration made and forgot it. ``own`` says that a migration
-    created it (and did not join what was there), ``home`` is the id of what holds it. ``twin`` is the source id that
-    its tags name beside the marker of another source, where no two servers give the same id.
+    created it (and did not join what was there), ``home`` is the id of what holds it. ``twin`` says, beside the
+    marker of another source, from which object it came, in the words of `Comparison.birth`.
     """
 
     id: DestinationId
@@ -44,7 +44,7 @@ class Present(NamedTuple):
     home: str = ""
     deleted: bool = False
     needless: bool = False
-    twin: SourceId | None = None
+    twin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +164,20 @@ class Comparison(ABC, Generic[V]):
         del subject
         return None
 
+    def birth(self, subject: Subject[V]) -> str:
+        """Return what no other object of any server has in common with that of the source; nothing where it may.
+
+        By default that is the id, for runs and logged models get theirs by chance.
+        """
+        return subject.id
+
     def origin(self, tags: Iterable[Tag], src_id: str) -> SourceId | None:
         """Return the source id that some tags name, if the marker among them proves it."""
         return SourceId(src_id) if value_of(tags, MARKER_TAG) == self.mark(src_id) else None
 
-    def twin(self, tags: Iterable[Tag], src_id: str) -> SourceId | None:
-        """Return the source id that some tags name, if the marker among them is that of another source."""
-        return SourceId(src_id) if value_of(tags, MARKER_TAG) not in ("", self.mark(src_id)) else None
+    def twin(self, tags: Iterable[Tag], src_id: str, birth: str) -> str | None:
+        """Return ``birth``, if the marker among some tags is not that of the object ``src_id`` of this source."""
+        return birth if birth and value_of(tags, MARKER_TAG) not in ("", self.mark(src_id)) else None
 
     def mark(self, src_id: str) -> str:
         """Return the marker that the object which came from ``src_id`` bears."""

@@ -16,7 +16,12 @@ from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
 
 CREATED_TAG = f"{PREFIX}created"
 #: Every server has it, and joins it; at the destination it is never deleted.
-DEFAULT = "Default"
+DEFAULT, DEFAULT_ID = "Default", "0"
+
+
+def _birth(src_id: str, created: object) -> str:
+    """Every server has an experiment 0, and many have one of any other small number."""
+    return f"{src_id}, created {created}" if created and src_id != DEFAULT_ID else ""
 
 
 @dataclass
@@ -38,13 +43,18 @@ class ExperimentComparison(Comparison[Experiment]):
             yield [self._present(found) for found in page]
 
     def _present(self, found: Experiment) -> Present:
+        src_id, created = (value_of(found.tags, KEPT + kept) for kept in ("experiment_id", "creation_time"))
         return Present(
             DestinationId(found.experiment_id),
             found.name,
-            self.origin(found.tags, value_of(found.tags, f"{KEPT}experiment_id")),
+            self.origin(found.tags, src_id),
             own=bool(value_of(found.tags, CREATED_TAG)),
             deleted=found.deleted,
+            twin=self.twin(found.tags, src_id, _birth(src_id, created)),
         )
+
+    def birth(self, subject: Subject[Experiment]) -> str:
+        return _birth(subject.id, subject.value.creation_time)
 
     def selects(self, found: Present) -> bool:
         settings = self.ends.settings

@@ -52,16 +52,16 @@ class LoggedModelComparison(Comparison[LoggedModel]):
                 yield [self._present(found) for found in page]
 
     def _present(self, found: LoggedModel) -> Present:
-        info = found.info
+        info, src_id = found.info, value_of(found.info.tags, f"{KEPT}model_id")
         return Present(
             DestinationId(info.model_id),
             info.name,
-            self.origin(info.tags, value_of(info.tags, f"{KEPT}model_id")),
+            self.origin(info.tags, src_id),
             stranger="" if value_of(info.tags, MARKER_TAG) or found.deleted else NOT_OURS,
             complete=info.status != PENDING,
             home=info.experiment_id,
             deleted=found.deleted,
-            twin=self.twin(info.tags, value_of(info.tags, f"{KEPT}model_id")),
+            twin=self.twin(info.tags, src_id, src_id),
         )
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:

@@ -12,7 +12,7 @@ from bulkexim.kinds.compare.base import Comparison, Facts, Paired, Present, Side
 from bulkexim.kinds.compare.cut import whole
 from bulkexim.kinds.compare.records import RegisteredModel, value_of
 from bulkexim.kinds.compare.selection import fits, new_name
-from bulkexim.kinds.compare.tags import carried, kept, original, tag_facts
+from bulkexim.kinds.compare.tags import KEPT, carried, kept, original, tag_facts
 
 
 @dataclass
@@ -36,8 +36,12 @@ class RegisteredModelComparison(Comparison[RegisteredModel]):
             yield [self._present(found) for found in page]
 
     def _present(self, found: RegisteredModel) -> Present:
-        src_id = self.origin(found.tags, original(found.tags, "name"))
-        return Present(DestinationId(found.name), found.name, src_id, own=src_id is not None)
+        name, created = original(found.tags, "name"), value_of(found.tags, f"{KEPT}creation_timestamp")
+        src_id, twin = self.origin(found.tags, name), self.twin(found.tags, name, _birth(name, created))
+        return Present(DestinationId(found.name), found.name, src_id, own=src_id is not None, twin=twin)
+
+    def birth(self, subject: Subject[RegisteredModel]) -> str:
+        return _birth(subject.id, subject.value.creation_timestamp)
 
     def selects(self, found: Present) -> bool:
         return fits(self.ends.settings.models, found.src_id or "")
@@ -69,6 +73,11 @@ class RegisteredModelComparison(Comparison[RegisteredModel]):
             {**_facts(value, {}), "name": paired.subject.name, "tags": wanted, "marker": True},
             {**_facts(found, tags), "name": whole("name", found.name, tags), "tags": there, "marker": marked},
         )
+
+
+def _birth(name: str, created: object) -> str:
+    """Servers may well have models of one name, but not made in the same millisecond."""
+    return f"{name}, created {created}" if created else ""
 
 
 def _facts(model: RegisteredModel, tags: Mapping[str, str]) -> Facts:

@@ -86,15 +86,16 @@ class RunComparison(Comparison[Run]):
 
     def _present(self, found: Run) -> Present:
         info, tags = found.info, found.data.tags
+        src_id = value_of(tags, f"{KEPT}run_id")
         return Present(
             DestinationId(info.run_id),
             info.run_name,
-            self.origin(tags, value_of(tags, f"{KEPT}run_id")),
+            self.origin(tags, src_id),
             stranger="" if value_of(tags, MARKER_TAG) or found.deleted else NOT_OURS,
             complete=info.status in ENDED,
             home=info.experiment_id,
             deleted=found.deleted,
-            twin=self.twin(tags, value_of(tags, f"{KEPT}run_id")),
+            twin=self.twin(tags, src_id, src_id),
         )
 
     async def existing(self, ids: Sequence[SourceId]) -> set[SourceId]:
