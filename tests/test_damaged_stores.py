@@ -41,7 +41,12 @@ def _damaged(home: Path) -> HandMadeStore:
     store.run("6", 6)
     (store.path / "6" / "meta.yaml").write_text("")
     store.experiment("7", "twin")
-    store.run("7", 7)
+    measured = store.run("7", 7)
+    with (measured / "metrics" / "loss").open("a") as metric:
+        metric.write("2000 nan 1\n")  # As MLflow 3 writes a point once more for the model.
+    model = store.logged_model("7", 7, measured)
+    (model / "metrics").mkdir()
+    (model / "metrics" / "loss").write_text(f"2000 nan 1 {measured.name}\n")
     store.experiment("8", "twin")
     store.run("8", 8)
     store.experiment("9", "given up")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bulkexim.ends.store_folders import StoreFolders, read_store
 from bulkexim.ends.store_values import Tree
 from bulkexim.left_behind import Cause
 from tests.support.file_store import RUN_FOLDERS, HandMadeStore, changed, written
+from tests.support.old_mlflow import build
 
 ONE, TWO, OTHER = f"{1:032x}", f"{2:032x}", f"{3:032x}"
 MODEL = f"m-{7:032x}"
@@ -352,3 +354,17 @@ def test_a_deleted_logged_model_that_no_run_names_is_named(store: HandMadeStore)
     (found,) = read(store).unaccounted
     assert (found.kind, found.id, found.deleted) == ("logged_model", MODEL, True)
     assert "no run names it" in found.why
+
+
+@pytest.mark.parametrize("version", ["", "1.30", "2.1", "2.9", "2.22", "3.4"])
+def test_nothing_is_named_of_what_clients_of_mlflow_write(
+    version: str, mlflow_python: Callable[[str], str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "mlruns"
+    build(mlflow_python(version) if version else sys.executable, folder.as_uri(), registry=version != "1.30")
+    found = read_store(folder, tmp_path)
+    assert found.unaccounted == []
+    trash = found.tree.pop(".trash")
+    assert trash == {path.name: path for path in (folder / ".trash").iterdir()}
+    assert set(found.tree) >= {"0"}
+    assert found.tree == {name: folder / name for name in found.tree}

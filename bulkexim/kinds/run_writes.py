@@ -160,10 +160,16 @@ async def write_data(
     short = [tag for tag in tags if len(tag.value) <= longest.tag]
     batches = Batches(destination, run_id, longest, taken, short)
     later: list[list[Point]] = []
+    linked: set[_Identity] = set()
     async for piece in points:
         now = []
         for point in piece:
             variants = [_of_model(point, link, models) for link in _links_of(point, by_point)] or [point]
+            if point.value == "NaN" and isinstance(variants[0], PointOfModel):
+                # A file store has the point of a logged model twice; a database takes a second NaN for another one.
+                if _identity(point) in linked:
+                    continue
+                linked.add(_identity(point))
             now.append(variants[0])
             for round_number, variant in enumerate(variants[1:]):
                 if round_number == len(later):
