@@ -30,7 +30,7 @@ class Cause(StrEnum):
     VALUE = "value"
     """A value was cut or left out, and is not kept whole anywhere at the destination."""
     VALUE_REFUSED = "value-refused"
-    """The destination, or a gateway before it, takes no body as large as the value, which is kept whole nowhere."""
+    """The destination, or a gateway before it, does not take the value, for its size or as such."""
     VERSION_SOURCE = "version-source"
     """A model version does not point to the files that it points to at the source."""
     NOT_COUNTED = "not-counted"

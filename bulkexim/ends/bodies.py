@@ -1,19 +1,20 @@
-"""How large the bodies of calls to one server may be, for a gateway before it may take fewer bytes than MLflow does.
+"""How calls that carry a list of values (tags, params, metric points, ...) are made in as few pieces as possible.
 
-A call that carries a list of values (tags, params, metric points, ...) is made in as few pieces as its bytes allow.
-nginx takes 1 MiB unless it is told otherwise; where a server takes less, it answers 413, and from then on it gets
-smaller bodies.
+A gateway may take fewer bytes than MLflow does: nginx takes 1 MiB unless it is told otherwise. Where a server takes
+less, it answers 413, and from then on it gets smaller bodies. MLflow refuses a whole call for one value that it does
+not take: then the call is made in halves, so that nothing but that value stays behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bulkexim.errors import TooLarge
+from bulkexim.errors import Refused, TooLarge
 
 T = TypeVar("T")
 
@@ -21,6 +22,8 @@ T = TypeVar("T")
 MOST = 900_000
 #: A body with fewer bytes than this is not refused for its size alone.
 LEAST = 1_000
+#: Values that are refused alone, with none taken, after which the refusal is not for one of them.
+HOPELESS = 10
 
 #: One value of a list: the field of the body that it belongs to, and the value as it is encoded.
 Item = tuple[str, Any]
@@ -30,7 +33,12 @@ class Declined(NamedTuple):
     """A value that the server does not take, not even in a body of its own."""
 
     item: Item
-    error: TooLarge
+    error: Refused
+
+
+def is_for_a_value(error: Refused) -> bool:
+    """Return whether a call may have been refused for one of the values in it (``INVALID_PARAMETER_VALUE``)."""
+    return type(error) is Refused and error.status == HTTPStatus.BAD_REQUEST
 
 
 def fields(items: Iterable[Item]) -> dict[str, list[Any]]:
@@ -50,23 +58,29 @@ class Bodies:
     async def sent(self, items: Sequence[Item], send: Callable[[Sequence[Item]], Awaitable[object]]) -> list[Declined]:
         """Send values in order, in as few calls as it takes, and return those that are refused alone.
 
-        A call that was refused for its size has changed nothing, so nothing arrives twice.
+        A value that arrived with a call that was refused for another one may be sent again.
 
-        :raises TooLarge: a body is refused that is small by any measure
+        :raises Refused: the call is refused whatever is in it
         """
         declined: list[Declined] = []
-        rest, room = items, self.most
-        while rest:
-            piece = _first(rest, min(room, self.most))
+        waiting, taken = [items] if items else [], 0
+        while waiting:
+            given = waiting.pop()
+            piece = _first(given, self.most)
+            if len(piece) < len(given):
+                waiting.append(given[len(piece) :])
             try:
                 await send(piece)
-            except TooLarge as error:
+                taken += len(piece)
+            except Refused as error:
                 self._learn(error)
                 if len(piece) > 1:
-                    room = _size(piece) // 2
+                    half = _first(piece, _size(piece) // 2)
+                    waiting += [piece[len(half) :], half]
                     continue
                 declined.append(Declined(piece[0], error))
-            rest, room = rest[len(piece) :], self.most
+                if not taken and len(items) > 1 and len(declined) in (HOPELESS, len(items)) and is_for_a_value(error):
+                    raise
         return declined
 
     async def created(
@@ -93,12 +107,14 @@ class Bodies:
                     raise
                 room = _size(some) // 2
 
-    def _learn(self, error: TooLarge) -> None:
-        """Remember that a body was refused.
+    def _learn(self, error: Refused) -> None:
+        """Remember that a body was refused for its size.
 
-        :raises TooLarge: ``error``, where that is not for its size
+        :raises Refused: ``error``, where it is neither for the size of the body nor for a value in it
         """
-        if error.size < LEAST:
+        if is_for_a_value(error):
+            return
+        if not isinstance(error, TooLarge) or error.size < LEAST:
             raise error
         self.most = max(LEAST, min(self.most, error.size // 2))
 

@@ -1,7 +1,7 @@
-"""Objects and values that may be larger than one body of the destination, or of a gateway before it.
+"""Values that the destination, or a gateway before it, may refuse: for their size, or for what they are.
 
 An object is created with as many of its tags and params as one body holds; the others follow when it is filled. A value
-that does not fit into a body alone stays behind, by name.
+that is refused alone stays behind, by name.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from posixpath import normpath
 from typing import Any, TypeVar
 
-from bulkexim.ends.bodies import Declined, Item
+from bulkexim.ends.bodies import Declined, Item, is_for_a_value
 from bulkexim.ends.server import Server
-from bulkexim.errors import TooLarge
+from bulkexim.errors import Refused, TooLarge
 from bulkexim.http.retry import Repeat
 from bulkexim.ids import ORIGIN, PREFIX
 from bulkexim.kinds.columns import Form, is_copy, unfit_tags, whole_or_cut
@@ -42,26 +42,42 @@ async def create(
 ) -> tuple[T, bool]:
     """Make a create call, without the fields that are empty; return the reply, and whether everything was in the body.
 
-    :raises TooLarge: the server does not take it without any tags but our own
+    :raises Refused: the server does not take it without any tags but our own
     """
     rows: list[Item] = [*(("params", param) for param in params), *(("tags", tag) for tag in tags)]
     needed = [row for row in rows if row[0] == "tags" and _is_essential(row[1])]
     others = [row for row in rows if not (row[0] == "tags" and _is_essential(row[1]))]
     fixed = {key: value for key, value in given.items() if value not in ("", None)}
-    return await server.bodies.created(fixed, needed, others, lambda body: server.create(path, body, reply, repeat))
+    own = [row for row in needed if _is_own(row[1])]
+
+    async def post(body: Mapping[str, Any]) -> T:
+        return await server.create(path, body, reply, repeat)
+
+    try:
+        return await server.bodies.created(fixed, needed, others, post)
+    except Refused as error:
+        if not is_for_a_value(error) or len(own) == len(rows):
+            raise
+    made, _ = await server.bodies.created(fixed, own, (), post)
+    return made, False
 
 
 def _is_essential(tag: Tag) -> bool:
     """Return whether an object is recognised by a tag, or no later call takes its key (``_validate_tag_name``)."""
-    ours = tag.key.startswith(PREFIX) and not (tag.key.startswith(ORIGIN) or is_copy(tag))
     plain = len(tag.key) <= KEY_LIMIT and _PLAIN.fullmatch(tag.key) and normpath(tag.key) == tag.key
-    return (ours and len(tag.value) <= SHORT) or not plain
+    return _is_own(tag) or not plain
+
+
+def _is_own(tag: Tag) -> bool:
+    """Return whether an object is recognised by a tag."""
+    ours = tag.key.startswith(PREFIX) and not (tag.key.startswith(ORIGIN) or is_copy(tag))
+    return ours and len(tag.value) <= SHORT
 
 
 async def set_each(tags: Iterable[Tag], post: Callable[[Tag], Awaitable[None]], limit: int) -> list[LeftBehind]:
     """Set tags with a call for each; one of more than ``limit`` characters is sent cut where it is refused whole.
 
-    Return those that are too large for a body of their own.
+    Return those that are refused.
     """
     left: list[LeftBehind] = []
     for tag in tags:
@@ -71,17 +87,19 @@ async def set_each(tags: Iterable[Tag], post: Callable[[Tag], Awaitable[None]], 
 
         try:
             await whole_or_cut(send, cuttable=bool(unfit_tags([tag], limit)))
-        except TooLarge as error:
+        except Refused as error:
+            if not (is_for_a_value(error) or isinstance(error, TooLarge)):
+                raise
             left.append(_left(("tags", tag), error))
     return left
 
 
 def refused(declined: Iterable[Declined]) -> list[LeftBehind]:
-    """Return what stays behind for its size."""
+    """Return what stays behind because it is refused."""
     return [_left(*one) for one in declined]
 
 
-def _left(item: Item, error: TooLarge) -> LeftBehind:
+def _left(item: Item, error: Refused) -> LeftBehind:
     field, value = item
     key = value["dataset"].get("name", "") if field == "datasets" else getattr(value, "key", value)
     return LeftBehind(Cause.VALUE_REFUSED, f"{_WORDS[field]} {key!r}: {error}")
