@@ -114,6 +114,19 @@ def test_what_cannot_be_read_costs_itself(
     assert len(there.search_model_versions()) == len(NAMES) - 1
 
 
+@pytest.mark.parametrize("number", [0, 1, 17, RUNS - 1])
+def test_a_run_that_mlflow_cannot_even_read_costs_itself(
+    number: int, damaged: Callable[..., MlflowServer], fresh_server: StartServer, tmp_path: Path
+) -> None:
+    """MLflow reads one row more than a page has, so it cannot list the run before it either."""
+    damage = RUN._replace(column="user_id", value="NULL", where=f"name = 'run {number:02}'")
+    source, destination = damaged(damage.statement), fresh_server()
+    report = migrated(source, destination, tmp_path, experiments=(NAMES[0],))
+    (behind,) = report.left_behind
+    assert [one.detail.partition(" of its listing")[0] for one in behind.first] == [f"number {number + 1}"]
+    assert (of(report, "run").moved, report.failures, report.exit_code) == (RUNS - 1, (), 3)
+
+
 def test_several_in_a_row_are_told_by_the_plan_the_report_and_the_comparison(
     damaged: Callable[..., MlflowServer], fresh_server: StartServer, tmp_path: Path
 ) -> None:

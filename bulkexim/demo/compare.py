@@ -8,7 +8,8 @@ from bulkexim.demo.fill import MODEL
 from bulkexim.ends.server import Server
 from bulkexim.kinds.experiment import Experiment, experiments
 from bulkexim.kinds.registered_model import registered_models
-from bulkexim.kinds.run_values import Run, search_runs
+from bulkexim.kinds.run_search import search_runs
+from bulkexim.kinds.run_values import Run
 from bulkexim.kinds.version_values import versions_of
 
 

@@ -108,8 +108,11 @@ class Server:
         *,
         first: int | None = None,
         at: Callable[[int], str] = token_at,
+        leave_out: LeaveOut | None = None,
     ) -> AsyncIterator[Page]:
         """Return the pages of a POST search; `bulkexim.ends.pages.Pages` says what ``first`` and ``at`` are.
+
+        ``leave_out`` takes rows that cannot be read, in place of `leave_out`, where this end leaves them out.
 
         :raises BadReply: the server gives a page token again and again, so that its pages would never end
         """
@@ -120,7 +123,8 @@ class Server:
                 "POST", _route(path), reply, body=given, check=check, heavy=heavy, divisible=page.divisible
             )
 
-        return Pages(ask, token, path, body.get("max_results"), first, self.leave_out(path), at).read()
+        noted = self.leave_out(path)
+        return Pages(ask, token, path, body.get("max_results"), first, noted and (leave_out or noted), at).read()
 
     def list(
         self,

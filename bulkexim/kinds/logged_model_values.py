@@ -12,7 +12,7 @@ from bulkexim.ends.server import Server, segment
 from bulkexim.errors import NotFound, Refused
 from bulkexim.ids import SourceId
 from bulkexim.kinds.history import Int64, MetricValue
-from bulkexim.kinds.run_values import search_runs
+from bulkexim.kinds.run_search import search_runs
 from bulkexim.kinds.wire import Tag
 
 PAGE = 100

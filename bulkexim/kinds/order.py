@@ -25,8 +25,8 @@ from bulkexim.kinds.logged_model_values import (
 from bulkexim.kinds.model_version import ModelVersionKind
 from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
 from bulkexim.kinds.run import RunKind
+from bulkexim.kinds.run_search import runs_by_id
 from bulkexim.kinds.run_shells import RunShells
-from bulkexim.kinds.run_values import runs_by_id
 from bulkexim.kinds.scope import Pair, Unmatched, check_names, chosen, unused
 from bulkexim.kinds.version_values import model_versions, target
 from bulkexim.ledger.schema import State

@@ -17,13 +17,13 @@ from bulkexim.kinds.columns import RUN_NAME, USER, Form, cut, lengths, missing, 
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, created_for, experiment, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories
+from bulkexim.kinds.run_search import PAGE, runs_by_id, search_runs
 from bulkexim.kinds.run_translation import DELETED, Known, translated, writes
 from bulkexim.kinds.run_values import (
     ENDED,
     EXPERIMENTS_AT_ONCE,
     NAME_TAG,
     OWN_ID_TAGS,
-    PAGE,
     PARENT_TAG,
     OneRun,
     Run,
@@ -31,8 +31,6 @@ from bulkexim.kinds.run_values import (
     RunPlan,
     get_run,
     own_ids,
-    runs_by_id,
-    search_runs,
 )
 from bulkexim.kinds.run_writes import write_data, write_inputs, write_outputs
 from bulkexim.kinds.scope import Pair

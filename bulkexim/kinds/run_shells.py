@@ -8,7 +8,8 @@ from typing import ClassVar
 from bulkexim.ids import SourceId
 from bulkexim.kinds.logged_model import LoggedModelKind
 from bulkexim.kinds.run import RunKind
-from bulkexim.kinds.run_values import Run, runs_by_id
+from bulkexim.kinds.run_search import runs_by_id
+from bulkexim.kinds.run_values import Run
 from bulkexim.ledger.schema import State
 
 

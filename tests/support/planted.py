@@ -22,6 +22,7 @@ from bulkexim.kinds import (
     model_version,
     order,
     registered_model,
+    run_search,
     run_translation,
     run_values,
     scope,
@@ -311,7 +312,7 @@ FAULTS = [
     Fault("pages", _pages_without_their_last, ("run ", "model_version ")),
     Fault(
         "search of runs",
-        _listing(run_values.search_runs, lambda one: one.info.run_name != "child"),
+        _listing(run_search.search_runs, lambda one: one.info.run_name != "child"),
         ("run child missing",),
     ),
     Fault(
