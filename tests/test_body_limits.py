@@ -127,13 +127,19 @@ async def test_an_object_that_fits_into_no_body_is_refused() -> None:
 
 
 class Limited:
-    """The behaviour of a gateway that takes bodies of so many bytes."""
+    """The behaviour of a gateway that takes bodies of so many bytes, and loses the first reply of some routes."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *loses: str) -> None:
         self.most = most
+        self.loses = set(loses)
 
-    async def __call__(self, request: Request, forward: Forward) -> Reply:
-        return TOO_LARGE if len(request.body) > self.most else await forward()
+    async def __call__(self, request: Request, forward: Forward) -> Reply | bytes:
+        if len(request.body) > self.most:
+            return TOO_LARGE
+        reply = await forward()
+        lost = {route for route in self.loses if request.path.endswith(route)}
+        self.loses -= lost
+        return b"" if lost else reply
 
 
 def some(number: int, size: int, *, prefix: str = "key") -> dict[str, str]:
@@ -192,10 +198,12 @@ def behind_64_kib(fresh_server: StartServer, limit: Limited) -> Iterator[tuple[M
 
 
 def test_everything_arrives_through_a_gateway_that_takes_64_kib(
-    fat_source: MlflowServer, behind_64_kib: tuple[MlflowServer, Teller], tmp_path: Path
+    fat_source: MlflowServer, behind_64_kib: tuple[MlflowServer, Teller], limit: Limited, tmp_path: Path
 ) -> None:
     destination, gateway = behind_64_kib
+    limit.loses = {"/params", "/tags", "runs/outputs", "runs/log-batch", "runs/create", "experiments/create"}
     report = migrated(fat_source, gateway.url, tmp_path)
+    assert limit.loses == set()
     assert (report.failures, left_behind(report), report.exit_code) == ((), [], 0)
     refused = [request for request in gateway.seen if len(request.body) > LIMIT]
     assert 0 < len(refused) < 20, "the size that passes is remembered"

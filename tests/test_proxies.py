@@ -115,7 +115,7 @@ async def test_a_proxy_that_wants_another_login_is_named_without_ours(
         with pytest.raises(FatalError, match=r"proxy .* \(HTTP 407\)") as raised:
             async with connected(Endpoint(uri=f"{scheme}://mlflow.example"), "source"):
                 pass
-    assert "HTTPS_PROXY" in raised.value.remedy
+    assert "HTTPS_PROXY" in raised.value.remedy and "user:password@ before its host" in raised.value.remedy
     assert "s3cret" not in f"{raised.value}"
 
 

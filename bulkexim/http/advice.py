@@ -73,7 +73,7 @@ def proxy() -> str:
     """Return what to do about a proxy that does not let us through."""
     return (
         "The proxy comes from HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: check it, with its login "
-        "(http://user:password@host:port), or except the server in NO_PROXY."
+        "(user:password@ before its host), or except the server in NO_PROXY."
     )
 
 

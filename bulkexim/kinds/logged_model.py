@@ -6,7 +6,6 @@ Their metrics are part of the metric stream of a run; the links are kept in the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -238,29 +237,29 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         destination, plan, path = self._pair.destination, draft.value, model_path(row.dst_id)
         mark = marker(self._pair.source.identity, self.name, draft.id)
         tags = [*plan.tags, *marks(mark, draft.digest)]
-        left = await self._write(row, "PATCH", "tags", tags, cuttable=plan.cuttable)
+        left = await self._write(row, "tags", tags, cuttable=plan.cuttable)
         for key in gone_tags(row.written, plan.tags, existing.info.tags):
             await destination.remove("DELETE", f"{path}/tags/{quote(key, safe='')}", None)
-        held = {param.key for param in existing.data.params}
-        missing = [
-            param
-            for param in plan.model.data.params
-            if param.key not in held and fitting(param.key, LOGGED_MODEL_KEY) not in held
-        ]
-        return left + await self._write(row, "POST", "params", missing, cuttable=plan.cuttable)
+        missing = _missing(plan.model.data.params, existing)
+        return left + await self._write(row, "params", missing, cuttable=plan.cuttable)
 
-    async def _write(
-        self, row: Row, method: str, field: str, rows: Sequence[Tag], *, cuttable: bool
-    ) -> list[LeftBehind]:
+    async def _write(self, row: Row, field: str, rows: Sequence[Tag], *, cuttable: bool) -> list[LeftBehind]:
         destination, path = self._pair.destination, f"{model_path(row.dst_id)}/{field}"
+        # A param is added once; a tag may be set again.
+        method, repeat = ("POST", Repeat.TELLING) if field == "params" else ("PATCH", Repeat.SAFE)
 
         async def send(items: Sequence[Item]) -> None:
-            async def post(form: Form) -> None:
-                body = {"model_id": row.dst_id, field: _sent([value for _, value in items], form)}
-                await destination.send(method, path, body, Repeat.TELLING)
+            values = [value for _, value in items]
 
-            with suppress(RacingDuplicate):  # Then an earlier call, whose reply was lost, wrote them.
+            async def post(form: Form) -> None:
+                await destination.send(method, path, {"model_id": row.dst_id, field: _sent(values, form)}, repeat)
+
+            try:
                 await whole_or_cut(post, cuttable=cuttable)
+            except RacingDuplicate:
+                # An earlier call, whose reply was lost, may have written them.
+                if field == "tags" or _missing(values, await get_logged_model(destination, row.dst_id or "")):
+                    raise
 
         return refused(await destination.bodies.sent([(field, one) for one in rows], send))
 
@@ -319,6 +318,12 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             if self._pair.settings.artifacts:
                 estimate = estimate.plus(await count_files(self._pair, Root(info.artifact_uri, model_id=draft.id)))
         return estimate
+
+
+def _missing(params: Sequence[Tag], existing: LoggedModel) -> list[Tag]:
+    """Return the params that a logged model of the destination does not have."""
+    held = {param.key for param in existing.data.params}
+    return [param for param in params if not {param.key, fitting(param.key, LOGGED_MODEL_KEY)} & held]
 
 
 def _sent(rows: Sequence[Tag], form: Form) -> Sequence[Tag]:

@@ -44,9 +44,9 @@ async def create(
 
     :raises Refused: the server does not take it without any tags but our own
     """
-    rows: list[Item] = [*(("params", param) for param in params), *(("tags", tag) for tag in tags)]
-    needed = [row for row in rows if row[0] == "tags" and _is_essential(row[1])]
-    others = [row for row in rows if not (row[0] == "tags" and _is_essential(row[1]))]
+    needed, others = list[Item](), [("params", param) for param in params]
+    for tag in tags:
+        (needed if _is_essential(tag) else others).append(("tags", tag))
     fixed = {key: value for key, value in given.items() if value not in ("", None)}
     own = [row for row in needed if _is_own(row[1])]
 
