@@ -17,6 +17,7 @@ from bulkexim.kinds.history import Point
 from bulkexim.kinds.wire import Tag
 from bulkexim.tasks import together
 
+SOURCE_TAG = "bulkexim.source.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 #: Tags that hold ids of the run itself, known only once it is created.
