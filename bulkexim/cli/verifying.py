@@ -15,12 +15,11 @@ from bulkexim.cli.again import Invocation
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.interrupt import interruptible
 from bulkexim.cli.results import print_json
-from bulkexim.cli.running import Job, asked
-from bulkexim.cli.views import saying, stderr, view
+from bulkexim.cli.running import Job, asked, compared
+from bulkexim.cli.views import saying, stderr
 from bulkexim.config import Level
 from bulkexim.engine.migration import ends
 from bulkexim.engine.verification import Verification
-from bulkexim.engine.verify import verify_between
 from bulkexim.masking import masked
 
 
@@ -45,10 +44,7 @@ def verify(
 
 async def _verify(job: Job, level: Level, progress: str, log: FilteringBoundLogger) -> Verification:
     async def work() -> Verification:
-        with view(progress) as shown:
-            async with ends(*job, shown.listeners) as servers:
-                shown.connect(servers)
-                findings = [verification_text.logging_to(log)]
-                return await verify_between(*servers, job.settings, level, listeners=shown.listeners, findings=findings)
+        async with ends(*job) as servers:
+            return await compared(job, servers, level, progress, log)
 
     return await interruptible(work, saying(stderr()))
