@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,7 +224,8 @@ def test_the_command_shows_first_and_removes_when_told(
     code, text = run("migrate-workspace", "--include-deleted")
     assert code == 4
     assert f"doubled  run 'parent' ({double})" in text
-    assert "bulkexim sweep" in text
+    # The whole command, to be copied; what a sweep does not take is left out.
+    assert f"\n    bulkexim sweep {shlex.join(ends)}\n" in text
     code, text = run("sweep")
     assert code == 4
     assert f"doubled  run 'parent' ({double})" in text

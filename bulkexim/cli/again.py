@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from bulkexim.cli.paper import say
 from bulkexim.cli.wrapped import cells, columns
 
 #: Flags that are never repeated: the environment is the place for what they hold.
@@ -53,7 +54,23 @@ class Invocation:
         return [f"--{flag.replace('_', '-')}" for flag in sorted(SECRETS) if self.flags.get(flag)]
 
 
-def say_command(console: Console, words: Sequence[str]) -> None:
+class Advice(NamedTuple):
+    """What to do next: a sentence, and the ``words`` of a command, if there is one to be copied."""
+
+    text: str
+    words: Sequence[str] = ()
+
+
+def say_advice(console: Console, advice: Advice, secrets: Sequence[str] = ()) -> None:
+    """Print what to do next; ``secrets`` are flags that have to be given besides."""
+    say(console, advice.text)
+    if advice.words:
+        _say_command(console, advice.words)
+        if secrets:
+            say(console, f"    (and {', '.join(secrets)}, as before)")
+
+
+def _say_command(console: Console, words: Sequence[str]) -> None:
     """Print a command so that it can be copied: on one line, or on several that a shell takes for one."""
     width = columns(console.file)  # type: ignore[arg-type]  # a stream
     lines = [INDENT + words[0]]

@@ -105,8 +105,9 @@ def migrate(
         more = {"verification": verification, "repair": repair}
         print_json(report, exit_code=outcome.exit_code, **{key: value for key, value in more.items() if value})
         return outcome.exit_code
+    again = Invocation(flags, config_path)
     if verification is None:
-        table.show(report, job.settings.work_dir, log_path)
+        table.show(report, job.settings.work_dir, log_path, again)
         return outcome.exit_code
     if check and check.repair:
         table.show_mended(report, repair)
@@ -115,8 +116,7 @@ def migrate(
     last = repair or report
     # What the comparison tells comes with its own advice.
     unseen = not verification.different or (last.left and not verification.excess)
-    besides = table.next_step(last, job.settings.work_dir) if last.exit_code and unseen else ""
-    again = Invocation(flags, config_path)
+    besides = table.next_step(last, job.settings.work_dir, again) if last.exit_code and unseen else None
     verification_text.show(verification, log_path, again, repaired=bool(check and check.repair), besides=besides)
     return outcome.exit_code
 

@@ -47,7 +47,7 @@ def _now(standing: Standing, work_dir: Path) -> str:
         return f"A process is at work: {standing.left()}."
     if standing.unfinished or standing.report is None:
         return f"No process is at work: {standing.left()}. To go on, run the same migration again."
-    return f"No process is at work; the last run came to its end. {table.next_step(standing.report, work_dir)}"
+    return f"No process is at work; the last run came to its end. {table.next_step(standing.report, work_dir).text}"
 
 
 def show_failures(queries: Queries, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bulkexim.cli.again import Advice, Invocation, say_advice
 from bulkexim.cli.paper import grid, printer, say, size
 from bulkexim.config import Settings
 from bulkexim.engine.events import Leftover
@@ -18,7 +19,9 @@ from bulkexim.engine.report import BehindForCause, ChangedKind, Remarked, Repeat
 NAMED, LISTED = 3, 20
 
 
-def show(report: Report, work_dir: Path, log_path: Path, *, final: bool = True) -> None:
+def show(
+    report: Report, work_dir: Path, log_path: Path, again: Invocation | None = None, *, final: bool = True
+) -> None:
     """Print what a run did, what went wrong, and what to do next, unless more is to come (not ``final``)."""
     console = printer()
     show_kinds(console, report)
@@ -30,7 +33,7 @@ def show(report: Report, work_dir: Path, log_path: Path, *, final: bool = True) 
     if final:
         say(console, f"Log: {log_path}")
         say(console)
-        say(console, next_step(report, work_dir))
+        say_advice(console, next_step(report, work_dir, again), again.secrets if again else ())
 
 
 def _show_repeats(console: Console, name: str, repeats: Repeats) -> None:
@@ -150,13 +153,20 @@ def show_leftovers(console: Console, leftovers: Sequence[Leftover], number: int)
     say(console)
 
 
-def next_step(report: Report, work_dir: Path) -> str:
-    """Return the sentence that ends a report."""
+def next_step(report: Report, work_dir: Path, again: Invocation | None = None) -> Advice:
+    """Return what ends a report; ``again`` is the command that made it, where that is known."""
+    if report.left and again:
+        text = "Next: this shows what is in excess, and removes it with --yes. Then run the same command again."
+        return Advice(text, again.command("sweep"))
     if report.left:
-        return (
-            "Next: 'bulkexim sweep' with the same servers shows what is in excess, and removes it with --yes. "
-            "Then run the same command again."
+        return Advice(
+            "Next: 'bulkexim sweep', with the servers of that migration, shows what is in excess, and removes it with "
+            "--yes. Then run the migration again."
         )
+    return Advice(_next_sentence(report, work_dir))
+
+
+def _next_sentence(report: Report, work_dir: Path) -> str:
     if report.failed:
         listing = command("status --failures", work_dir)
         again = "run the same command again, it tries exactly what is missing"

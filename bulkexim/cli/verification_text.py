@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
-from bulkexim.cli.again import Invocation, say_command
+from bulkexim.cli.again import Advice, Invocation, say_advice
 from bulkexim.cli.paper import grid, printer, say
 from bulkexim.config import Level
 from bulkexim.engine.verification import Finding, FindingListener, Verification
@@ -43,7 +43,7 @@ def show(
     again: Invocation = Invocation(),  # noqa: B008 - a frozen value
     *,
     repaired: bool = False,
-    besides: str = "",
+    besides: Advice | None = None,
 ) -> None:
     """Print the numbers of each kind, what is not the same, and what to do next.
 
@@ -73,7 +73,7 @@ def show(
     say(console)
     _close(console, verification, again, repaired=repaired)
     if besides:
-        say(console, besides)
+        say_advice(console, besides, again.secrets)
 
 
 def _show(console: Console, finding: Finding) -> None:
@@ -108,23 +108,14 @@ def _close(console: Console, found: Verification, again: Invocation, *, repaired
             "somebody else who writes there. Every failure: bulkexim status --failures",
         )
     elif found.mendable:
-        say(
-            console,
-            f"Next: move again what is missing or can be changed ({found.mendable:,} objects), and nothing else.",
-        )
-        _say_command(console, again, again.command("migrate-workspace", repair=True))
+        text = f"Next: move again what is missing or can be changed ({found.mendable:,} objects), and nothing else."
+        say_advice(console, Advice(text, again.command("migrate-workspace", repair=True)), again.secrets)
     if found.excess:
-        say(console, f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes.")
-        _say_command(console, again, again.command("sweep"))
+        text = f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes."
+        say_advice(console, Advice(text, again.command("sweep")), again.secrets)
     if left := found.different - found.mendable - found.excess:
         say(
             console,
             f"{left:,} stay as they are: MLflow's API cannot change these fields, and a migration deletes nothing that "
             "the source does not have.",
         )
-
-
-def _say_command(console: Console, again: Invocation, words: list[str]) -> None:
-    say_command(console, words)
-    if again.secrets:
-        say(console, f"    (and {', '.join(again.secrets)}, as before)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bulkexim.ends.server import Server
 from bulkexim.errors import Refused
-from bulkexim.kinds.run import SOURCE_TAG, RunKind
-from bulkexim.kinds.run_values import get_run
+from bulkexim.kinds.run import RunKind
+from bulkexim.kinds.run_values import SOURCE_TAG, get_run
 from bulkexim.kinds.wire import provenance_of
 from bulkexim.ledger.journal import Journal
 

@@ -16,8 +16,8 @@ from bulkexim.kinds import experiment, registered_model
 from bulkexim.kinds.distinct_ends import is_telling
 from bulkexim.kinds.experiment import DEFAULT_ID, Experiment, ExperimentKind, experiments
 from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
-from bulkexim.kinds.run import SOURCE_TAG, RunKind
-from bulkexim.kinds.run_values import RunPage
+from bulkexim.kinds.run import RunKind
+from bulkexim.kinds.run_values import SOURCE_TAG, RunPage
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import provenance_of
 

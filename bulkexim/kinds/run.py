@@ -10,21 +10,22 @@ from bulkexim.artifacts.copier import Copier
 from bulkexim.ends.page_tokens import token_at
 from bulkexim.errors import ObjectError
 from bulkexim.http.retry import Repeat
-from bulkexim.ids import DIGEST_TAG, MARKER_TAG, SWEPT_TAG, DestinationId, MadeFrom, SourceId, marker
+from bulkexim.ids import DIGEST_TAG, MARKER_TAG, DestinationId, MadeFrom, SourceId, marker
 from bulkexim.kinds.base import FOR_A_VERSION, Draft, Estimate, Filled, Kind, Placed, Recovered, Remnant
+from bulkexim.kinds.brought_runs import BroughtRuns
 from bulkexim.kinds.case import Case
 from bulkexim.kinds.columns import RUN_NAME, USER, Form, cut, lengths, missing, whole_or_cut
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, created_for, experiment, reopened
 from bulkexim.kinds.files import Root, RunFolders, copy_files, count_files
 from bulkexim.kinds.history import Histories, expected_requests, histories
 from bulkexim.kinds.run_search import PAGE, runs_by_id, search_runs
-from bulkexim.kinds.run_translation import DELETED, Known, translated, writes
+from bulkexim.kinds.run_translation import Known, translated, writes
 from bulkexim.kinds.run_values import (
-    ENDED,
     EXPERIMENTS_AT_ONCE,
     NAME_TAG,
     OWN_ID_TAGS,
     PARENT_TAG,
+    SOURCE_TAG,
     OneRun,
     Run,
     RunPage,
@@ -38,16 +39,12 @@ from bulkexim.kinds.sizes import create
 from bulkexim.kinds.wire import (
     gone_tags,
     marks,
-    own_keys,
     provenance_of,
-    tag_value,
 )
 from bulkexim.ledger.queries import Link
 from bulkexim.ledger.schema import Row, State
 from bulkexim.left_behind import Cause, LeftBehind
 from bulkexim.tasks import together
-
-SOURCE_TAG = "bulkexim.source.run_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,52 +325,14 @@ class RunKind(Kind[Run, RunPlan]):
             self._go_along[src_id] = created_for(self._pair, found, src_id)
         return self._go_along[src_id]
 
-    async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
-        async for page in self._tagged(MARKER_TAG, "ALL"):
-            yield [found for run in page if (found := self._recovered(run)) is not None]
+    def recover(self) -> AsyncIterator[Sequence[Recovered]]:
+        return BroughtRuns(self._pair).recovered()
 
-    async def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
-        async for page in self._tagged(SWEPT_TAG, "ACTIVE_ONLY"):
-            detail = "a sweep was interrupted here"
-            yield [Remnant(DestinationId(run.info.run_id), run.info.run_name, detail) for run in page]
-
-    async def _tagged(self, key: str, view: str) -> AsyncIterator[Sequence[Run]]:
-        """Yield the runs of all experiments that a migration knows at the destination, if they have such a tag."""
-        known = await self._pair.ledger.placed(ExperimentKind.name)
-        for start in range(0, len(known), EXPERIMENTS_AT_ONCE):
-            chunk = known[start : start + EXPERIMENTS_AT_ONCE]
-            async for page in search_runs(self._pair.destination, chunk, view, f"tags.`{key}` LIKE '%'"):
-                yield page
+    def remnants(self) -> AsyncIterator[Sequence[Remnant]]:
+        return BroughtRuns(self._pair).half_swept()
 
     async def discard(self, dst_id: DestinationId) -> None:
-        destination = self._pair.destination
-        found = await get_run(destination, dst_id)
-        if found.deleted:
-            await destination.send("POST", "runs/restore", {"run_id": dst_id})
-        # MLflow only puts a run into the bin, so nothing must show there from what it came. The one tag comes first: by
-        # it the next sweep goes on where this one was interrupted.
-        if mark := found.tag(MARKER_TAG):
-            body = {"run_id": dst_id, "key": SWEPT_TAG, "value": mark}
-            await destination.send("POST", "runs/set-tag", body)
-        for key in own_keys(found.data.tags):
-            await destination.remove("POST", "runs/delete-tag", {"run_id": dst_id, "key": key})
-        await destination.send("POST", "runs/delete", {"run_id": dst_id})
-
-    def _recovered(self, run: Run) -> Recovered | None:
-        src_id = SourceId(tag_value(run.data.tags, SOURCE_TAG))
-        if run.tag(MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
-            return None
-        content = run.tag(DIGEST_TAG)
-        ended = run.info.status in ENDED
-        sealed = ended and content.endswith(DELETED) == run.deleted
-        return Recovered(
-            src_id,
-            run.info.run_name,
-            DestinationId(run.info.run_id),
-            run.info.artifact_uri,
-            content if sealed else "",
-            complete=ended,
-        )
+        await BroughtRuns(self._pair).take_away(dst_id)
 
     async def estimate(self, drafts: Sequence[Draft[RunPlan]]) -> Estimate:
         latest = {draft.id: draft.value.run.data.metrics for draft in drafts}

@@ -14,6 +14,7 @@ from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.history import Point
 from bulkexim.kinds.wire import Tag
 
+SOURCE_TAG = "bulkexim.source.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 #: Tags that hold ids of the run itself, known only once it is created.

@@ -56,7 +56,7 @@ async def create(
     try:
         return await server.bodies.created(fixed, needed, others, post)
     except Refused as error:
-        if not is_for_a_value(error) or len(own) == len(rows):
+        if not is_for_a_value(error) or (not others and own == needed):
             raise
     made, _ = await server.bodies.created(fixed, own, (), post)
     return made, False
