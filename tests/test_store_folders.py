@@ -7,9 +7,13 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 
+from bulkexim.artifacts.places import is_lost
 from bulkexim.ends.local_artifacts import LocalRoots
 from bulkexim.ends.store_folders import StoreFolders, read_store
 from bulkexim.ends.store_values import Tree
@@ -286,7 +290,7 @@ def test_links_that_go_round_are_named_once(store: HandMadeStore) -> None:
 def test_a_name_that_is_no_text_can_be_told(store: HandMadeStore) -> None:
     Path(os.fsdecode(os.fsencode(store.path) + b"/caf\xe9")).mkdir()
     (found,) = read(store).unaccounted
-    assert found.left.detail.encode() == b"caf\\udce9 has no meta.yaml"
+    assert found.where.encode() == b"caf\\udce9"
 
 
 @pytest.mark.parametrize(
@@ -327,14 +331,34 @@ def test_roots_that_are_nowhere_are_doubted_unless_others_prove_where_the_store_
     for run in (ONE, TWO):
         changed(store.path / "5" / run, artifact_uri=f"file:///old/mlruns/5/{run}/artifacts")
     shutil.rmtree(store.path / "5" / ONE / "artifacts")
-    changed(store.path / "6" / OTHER, artifact_uri=f"file:///mnt/share/6/{OTHER}/artifacts")
+    changed(store.path / "6" / OTHER, artifact_uri=f"file:///nowhere/share/6/{OTHER}/artifacts")
     (store.path / "6" / OTHER / "artifacts" / "weights.txt").unlink()
     roots = read(store).roots
-    assert roots.doubtful == {"/mnt/share/6"}
+    assert roots.doubtful == {"/nowhere/share/6"}
     found = LocalRoots(store.home, roots.beside, frozenset(roots.places))
     assert not found.is_lost(f"file:///old/mlruns/5/{ONE}/artifacts")
-    assert found.is_lost(f"file:///mnt/share/6/{OTHER}/artifacts")
+    assert found.is_lost(f"file:///nowhere/share/6/{OTHER}/artifacts")
     assert not found.is_lost(f"{store.path}/6/never/artifacts")
+    assert not found.is_lost(f"{store.home}/made-with-the-first-artifact/6/never/artifacts")
+
+
+@pytest.mark.parametrize(
+    ("address", "location", "lost"),
+    [
+        ("http://127.0.0.1:5000", "/gone/place/mlruns/5/run/artifacts", True),
+        ("http://localhost:5000", "file:///gone/place/mlruns/5/models/m-1/artifacts", True),
+        ("http://127.0.0.1:5000", "/etc/mlruns/5/run/artifacts", False),
+        ("http://127.0.0.1:5000", "mlruns/5/run/artifacts", False),
+        ("http://127.0.0.1:5000", "s3://bucket/5/run/artifacts", False),
+        ("http://mlflow.example.org", "/gone/place/mlruns/5/run/artifacts", False),
+    ],
+)
+def test_a_root_at_a_server_is_missed_only_where_this_machine_could_see_it(
+    address: str, location: str, *, lost: bool
+) -> None:
+    http = SimpleNamespace(base_url=httpx.URL(address))
+    server: Any = SimpleNamespace(local=None, client=SimpleNamespace(http=http))
+    assert is_lost(server, location) is lost
 
 
 def test_a_link_whose_dataset_is_gone_is_named(store: HandMadeStore) -> None:

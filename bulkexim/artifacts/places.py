@@ -55,7 +55,7 @@ def needs_owner(server: Server, location: str) -> bool:
 
 
 def is_lost(server: Server, location: str) -> bool:
-    """Return whether a root is a folder that should be on this machine, and is not, nor the place where it stood."""
+    """Return whether a root is a folder that should be on this machine and is not, and neither are those above it."""
     if server.local is not None:
         return server.local.is_lost(location)
     is_here = server.client.http.base_url.host in _THIS_MACHINE and location.startswith(("/", "file:///"))

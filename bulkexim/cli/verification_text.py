@@ -79,7 +79,7 @@ def show(
 def _show(console: Console, finding: Finding) -> None:
     ids = " -> ".join(one for one in (finding.id, finding.dst_id) if one)
     detail = f": {finding.detail}" if finding.detail and not finding.differences else ""
-    say(console, f"  {finding.verdict}  {finding.kind} {finding.name!r} ({ids}){detail}")
+    say(console, f"  {finding.verdict}  {finding.kind} {finding.name!r}{f' ({ids})' if ids else ''}{detail}")
     for difference in finding.differences[:FIELDS_SHOWN]:
         lasting = f" ({LASTING})" if difference.field in finding.lasting else ""
         say(console, f"      {difference}{lasting}")
@@ -116,6 +116,6 @@ def _close(console: Console, found: Verification, again: Invocation, *, repaired
     if left := found.different - found.mendable - found.excess:
         say(
             console,
-            f"{left:,} stay as they are: MLflow's API cannot change these fields, and a migration deletes nothing that "
-            "the source does not have.",
+            f"{left:,} stay as they are: MLflow's API cannot change these fields, or shows no such folders, and a "
+            "migration deletes nothing that the source does not have.",
         )

@@ -54,7 +54,7 @@ def _warnings(store: LocalStore, read: StoreFolders) -> tuple[str, ...]:
     if not moved:
         return ()
     warning = (
-        f"{store.path} names folders for the artifacts of {moved:,} runs or logged models that do not exist "
-        f"(such as {read.roots.example}): their files are read from where the store keeps these objects."
+        f"{store.path} says of {moved:,} artifact roots that they are in folders which do not exist (such as "
+        f"{read.roots.example}): their files are read from beside the meta.yaml of each run or logged model."
     )
     return (warning,)

@@ -50,15 +50,15 @@ class LocalRoots:
         return self.beside.get((kind, object_id)) or named_folder(self.home, location)
 
     def is_lost(self, location: str) -> bool:
-        """Return whether a root names a folder that does not exist, and neither does the place where it stood.
+        """Return whether a root names a folder that does not exist, and neither do those above it.
 
-        A root below a place that exists may never have got an artifact.
+        Otherwise it may be that nobody ever wrote an artifact there.
         """
         named = named_folder(self.home, location)
         if named is None or exists(named):
             return False
         place = _experiment(named).parent
-        return place not in self.places and not exists(place)
+        return place not in self.places and not any(map(exists, (place, place.parent)))
 
 
 @dataclass(slots=True)

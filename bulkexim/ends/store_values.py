@@ -24,7 +24,8 @@ _NAME = re.compile(r"[/\w.\- :]*")
 _POINT = rb"-?\d{1,18} (?:-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|-?inf)"
 _POINTS = re.compile(rb"(?:" + _POINT + rb"(?: -?\d{1,18})?\n)+")
 _SHOWN = 60
-_CHUNK = 1024 * 1024
+#: A buffer of this size comes from the heap; a larger one is mapped, which takes longer than most files take to read.
+_CHUNK = 32 * 1024
 
 
 class Content(NamedTuple):

@@ -31,5 +31,5 @@ class Unaccounted(NamedTuple):
 
     @property
     def left(self) -> LeftBehind:
-        """The same in words."""
-        return LeftBehind(self.cause, f"{self.where}{' ' if self.cause is Cause.FOLDER else ': '}{self.why}")
+        """The same in words, for a reader who knows where it lies."""
+        return LeftBehind(self.cause, f"the folder {self.why}" if self.cause is Cause.FOLDER else self.why)

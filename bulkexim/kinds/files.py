@@ -128,7 +128,7 @@ async def copy_files(
         await keep(())
     found_none = not copied.files and not copied.left
     lost = found_none and await to_thread.run_sync(is_lost, pair.source, source.location)
-    remark = Remark("artifact root does not exist", f"{source.location}: nor does the place above it, on this machine")
+    remark = Remark("artifact root does not exist", f"{source.location}: nor do the folders above it, on this machine")
     return Filled(copied.bytes, (remark,) if lost else (), left=tuple(copied.left))
 
 
