@@ -240,6 +240,12 @@ VALUES: dict[str, tuple[str, bytes, str, Tree | None]] = {
     "a name that MLflow does not take": ("params/lr (copy)", b"1", "has a name that MLflow does not take", None),
     "an empty metric": ("metrics/loss", b"", "is empty", None),
     "a torn point": ("metrics/loss", b"1 0.5 0\n2 0.25 1\n30", "has 1 of 3 lines", b"1 0.5 0\n2 0.25 1\n"),
+    "a point that is no text": (
+        "metrics/loss",
+        b"1 0.5 0\n2 0.25 1 \xff 1a2b\n",
+        "has 1 of 2 lines that are no points, such as '2 0.25 1 ",
+        b"1 0.5 0\n",
+    ),
     "zeros after a power failure": ("metrics/loss", b"\0" * 64, "has 1 of 1 lines", None),
     "points as MLflow 0.8 wrote them": ("metrics/loss", b"1 0.5\n", "", b""),
     "points of a dataset": ("metrics/loss", b"1 0.5 0 data 1a2b\n", "", b""),
@@ -365,7 +371,9 @@ def test_a_link_whose_dataset_is_gone_is_named(store: HandMadeStore) -> None:
     link = {"source_type": "DATASET", "source_id": "data", "destination_type": "RUN", "destination_id": "x", "tags": {}}
     written(store.path / "5" / ONE / "inputs" / "one", link)
     written(store.path / "5" / TWO / "inputs" / "two", {})
-    (found, other) = read(store).unaccounted
+    changed(store.path / "5" / ONE / "outputs" / MODEL, destination_type="MODEL")
+    found, output, other = read(store).unaccounted
+    assert (output.id, output.why) == (ONE, f"outputs/{MODEL} is no link of a run")
     assert (found.id, found.why) == (ONE, "inputs/one names dataset data, whose folder is none (has no meta.yaml)")
     assert (other.id, other.why) == (TWO, "inputs/two is no link of a run")
 

@@ -5,19 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from bulkexim.ends.store_metas import BadMetaError, fields, inside
 from bulkexim.ends.store_values import Tree, pruned
 
+_Input = Literal["RUN", "DATASET", "MODEL"]
+_Output = Literal["RUN_OUTPUT", "MODEL_OUTPUT"]
 
-class _Link(msgspec.Struct, frozen=True):
-    source_type: str
+
+class _InputLink(msgspec.Struct, frozen=True):
+    source_type: _Input
     source_id: str
-    destination_type: str
+    destination_type: _Input
     destination_id: str
     tags: dict[str, str]
+
+
+class _OutputLink(msgspec.Struct, frozen=True):
+    source_type: _Output
+    source_id: str
+    destination_type: _Output
+    destination_id: str
+    tags: dict[str, str]
+    step: int
 
 
 class _Dataset(msgspec.Struct, frozen=True):
@@ -52,7 +65,7 @@ class Inputs:
 
     def _problem(self, folder: Path) -> str:
         try:
-            link = msgspec.convert(fields(folder), _Link)
+            link = _link(folder)
         except BadMetaError as error:
             return str(error)
         except msgspec.ValidationError:
@@ -67,3 +80,9 @@ class Inputs:
             except (BadMetaError, msgspec.ValidationError) as error:
                 self._known[dataset_id] = f"names dataset {dataset_id}, whose folder is none ({error})"
         return self._known[dataset_id]
+
+
+def _link(folder: Path) -> _InputLink | _OutputLink:
+    if folder.parent.name == "outputs":
+        return msgspec.convert(fields(folder), _OutputLink)
+    return msgspec.convert(fields(folder), _InputLink)

@@ -58,7 +58,7 @@ def model_points(content: bytes) -> Content:
 
 
 def _readable_lines(content: bytes, lengths: tuple[int, ...]) -> Content:
-    lines = content.decode(errors="backslashreplace").splitlines(keepends=True)
+    lines = content.decode(errors="surrogateescape").splitlines(keepends=True)
     bad = [line for line in lines if not _is_point(line, lengths)]
     if not lines:
         return Content(None, "is empty")
@@ -66,12 +66,13 @@ def _readable_lines(content: bytes, lengths: tuple[int, ...]) -> Content:
         return Content(content)
     problem = f"has {len(bad):,} of {len(lines):,} lines that are no points, such as {bad[0].rstrip()[:_SHOWN]!r}"
     usable = "".join(line for line in lines if line not in bad)
-    return Content(usable.encode() or None, problem)
+    return Content(usable.encode() or None, problem.encode(errors="backslashreplace").decode())
 
 
 def _is_point(line: str, lengths: tuple[int, ...]) -> bool:
     parts = line.strip().split(" ")
     try:
+        line.encode()  # What is no text in UTF-8 fails here.
         int(parts[0]), float(parts[1]), int(parts[2] if len(parts) in (3, 4, 6) else 0)
     except (IndexError, ValueError):
         return False
