@@ -400,3 +400,14 @@ def test_nothing_is_named_of_what_clients_of_mlflow_write(
     assert trash == {path.name: path for path in (folder / ".trash").iterdir()}
     assert set(found.tree) >= {"0"}
     assert found.tree == {name: folder / name for name in found.tree}
+
+
+@pytest.mark.parametrize(
+    ("said", "holds"), [("", True), ("name: x\nexperiment_id: '4'\n", True), ("run_id: x\n", False)]
+)
+def test_a_store_is_known_by_an_experiment_though_it_is_damaged(tmp_path: Path, said: str, *, holds: bool) -> None:
+    (tmp_path / "mlruns" / "5").mkdir(parents=True)
+    (tmp_path / "mlruns" / "5" / "meta.yaml").write_text(said)
+    found = read_store(tmp_path / "mlruns", tmp_path)
+    assert found.holds_any is holds
+    assert [one.where for one in found.unaccounted] == ["5"]

@@ -29,7 +29,9 @@ def files_replica(store: LocalStore, folder: Path) -> Replica:
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read ({error.strerror}).", "Check the rights there.") from error
     if not read.holds_any:
-        raise UsageError(f"{store.path} is not a file store: it holds no experiment (such as 0/meta.yaml).", ACCEPTED)
+        why = f" {read.unaccounted[0].where} {read.unaccounted[0].why}." if read.unaccounted else ""
+        problem = f"{store.path} is not a file store: it holds no experiment (such as 0/meta.yaml).{why}"
+        raise UsageError(problem, ACCEPTED)
     root = folder / "store"
     _make(root, read.tree)
     found = LocalRoots(store.home, read.roots.beside, frozenset(read.roots.places))

@@ -55,7 +55,7 @@ class StoreFolders:
     @property
     def holds_any(self) -> bool:
         """Whether anything in the folder shows that MLflow made it."""
-        return bool(self.experiments) or any(_is_of_mlflow(self.path / one.where) for one in self.unaccounted)
+        return bool(self.experiments) or any(_is_of_mlflow(one, self.path / one.where) for one in self.unaccounted)
 
 
 def read_store(path: Path, home: Path, check: Callable[[], None] = lambda: None) -> StoreFolders:
@@ -91,11 +91,16 @@ def folders(path: Path) -> Iterator[tuple[str, str]]:
             yield entry.name, "is a link that leads nowhere"
 
 
-def _is_of_mlflow(folder: Path) -> bool:
+def _is_of_mlflow(one: Unaccounted, folder: Path) -> bool:
+    """Whether a folder shows that it lies in a file store, though MLflow cannot show it.
+
+    The folder of an experiment is no file store, and what lies in it says of itself that it is a run.
+    """
     try:
-        return bool({"experiment_id", "run_id", "run_uuid"} & fields(folder).keys())
+        said = {"experiment_id", "run_id", "run_uuid"} & fields(folder).keys()
     except BadMetaError:
         return folder.name.isdecimal() and (folder / META).is_file()
+    return said == {"experiment_id"} if one.kind == "experiment" else bool(said)
 
 
 @dataclass(frozen=True, slots=True)
