@@ -138,6 +138,10 @@ class NoSuchEndpoint(Refused):
     """
 
 
+class SwitchedOff(Refused):
+    """The server was started without the part that gives and takes files; what else it holds can be reached."""
+
+
 class RacingDuplicate(Refused):
     """An equal call is still running at the server (a unique constraint failed); a pause settles it."""
 

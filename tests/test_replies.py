@@ -23,6 +23,7 @@ from bulkexim.errors import (
     RacingDuplicate,
     Refused,
     ServerFault,
+    SwitchedOff,
     Throttled,
     TimedOut,
     TooLarge,
@@ -114,9 +115,9 @@ REPLIES = {
 }
 
 
-def meaning(response: httpx.Response) -> BulkeximError:
+def meaning(response: httpx.Response, url: str = "http://mlflow.example") -> BulkeximError:
     """Return what a reply is raised as."""
-    response.request = httpx.Request("GET", "http://mlflow.example", headers={"authorization": "Bearer t0ken"})
+    response.request = httpx.Request("GET", url, headers={"authorization": "Bearer t0ken"})
     with pytest.raises(BulkeximError) as raised:
         raise_for_reply(response, "source GET api")
     return raised.value
@@ -145,7 +146,6 @@ FATAL = {
     "401": (text(401, "You are not authenticated."), "the login was refused"),
     "401 in JSON": (mlflow(401, "UNAUTHENTICATED"), "the login was refused"),
     "a host name": (text(403, "Invalid Host header - possible DNS rebinding attack detected"), "--allowed-hosts"),
-    "no artifacts": (httpx.Response(503, text=NO_ARTIFACTS, headers=HTML), "--no-serve-artifacts"),
     "no workspaces": (mlflow(500, "FEATURE_DISABLED", "Workspaces are off."), "Workspaces are off."),
     "another host": (
         text(302, location="https://elsewhere.example/login"),
@@ -162,6 +162,17 @@ def test_a_reply_that_every_call_would_get_ends_the_run_with_advice(response: ht
     assert type(error) is FatalError
     assert sentence in str(error)
     assert error.remedy
+
+
+@pytest.mark.parametrize(
+    "response",
+    [httpx.Response(503, text=NO_ARTIFACTS, headers=HTML), mlflow(503, "FEATURE_DISABLED", NO_ARTIFACTS)],
+    ids=["in a sentence", "in an error of MLflow"],
+)
+def test_an_artifact_service_that_is_switched_off_refuses_files_and_nothing_else(response: httpx.Response) -> None:
+    error = meaning(response, "http://mlflow.example/api/2.0/mlflow-artifacts/artifacts/a.txt")
+    assert (type(error), getattr(error, "temporary", None)) == (SwitchedOff, False)
+    assert "Start the source with --serve-artifacts" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from bulkexim.config import Endpoint
 from bulkexim.ends import server
 from bulkexim.ends.server import connected
-from bulkexim.errors import BulkeximError, FatalError, Refused, TemporaryTrouble, TooLarge, UsageError
+from bulkexim.errors import BulkeximError, FatalError, Refused, SwitchedOff, TemporaryTrouble, TooLarge, UsageError
 from bulkexim.http.retry import Patience
 from tests.conftest import StartServer
 from tests.support.faults.teller import Forward, Request, telling
@@ -167,7 +167,7 @@ async def test_a_right_that_is_missing(
 async def test_a_part_that_is_switched_off(small_server: MlflowServer, guarded: MlflowServer) -> None:
     admin = Endpoint(uri=guarded.url, username=ADMIN[0], password=ADMIN[1])
     async with connected(admin, "destination") as end:
-        with pytest.raises(FatalError) as raised:
+        with pytest.raises(SwitchedOff) as raised:
             await end.client.upload("PUT", "api/2.0/mlflow-artifacts/artifacts/a.txt", b"a", 1)
     assert "disabled" in raised.value.problem
     assert "Start the destination with --serve-artifacts" in raised.value.remedy

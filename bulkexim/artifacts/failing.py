@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bulkexim.artifacts.copying import AtSource
 from bulkexim.artifacts.place import Entry, NotTaken, Place, Unreadable
-from bulkexim.errors import BadReply, ObjectError, Refused, ServerFault
+from bulkexim.errors import BadReply, BadValue, ObjectError, Refused, ServerFault, SwitchedOff
 from bulkexim.left_behind import Cause, LeftBehind
 
 T = TypeVar("T")
@@ -20,6 +20,17 @@ ROUNDS = 5
 LIKE_BEFORE = 2
 #: Bytes that file systems take in one part of a path.
 LONGEST_PART = 255
+
+
+def is_final(error: ObjectError) -> bool:
+    """Return whether a file or folder that could not be read will not be read another time either.
+
+    It is not so where a server is away, or too busy. A server that answers, and fails on the same folder each time,
+    does so for what is in it: a name that is no text, a damaged entry.
+    """
+    if isinstance(error, Refused | Unreadable):
+        return True
+    return (_is_fault(error) or isinstance(error, BadValue)) and not error.temporary
 
 
 async def settled(entry: Entry, source: Place, copy: Callable[[Entry], Awaitable[T]]) -> T:
@@ -66,9 +77,13 @@ class Refusals:
     twins: set[str] = field(default_factory=set)
     #: Those of them beside which the destination holds no folder.
     alone: set[str] = field(default_factory=set)
+    #: What the destination says of every file, for it was started without the part that takes them.
+    closed: SwitchedOff | None = None
 
     def known(self, entry: Entry) -> LeftBehind | None:
         """Return why a file stays behind, if that is known from another one."""
+        if self.closed:
+            return self.of(entry, self.closed)
         if entry.twin:
             self.twins.add(entry.path)
         twin = next(_above(entry.path, self.alone), None)
@@ -79,6 +94,8 @@ class Refusals:
 
         :raises ObjectError: ``error``, where the destination may take the file another time
         """
+        if isinstance(error, SwitchedOff):
+            self.closed = error
         twin = next(_above(entry.path, self.twins), None)
         if twin and (_is_fault(error) or isinstance(error, NotTaken)):
             self.alone.add(twin)

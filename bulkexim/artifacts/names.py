@@ -12,7 +12,7 @@ import re
 
 from bulkexim.errors import ObjectError
 
-#: Folders above a file. A listing that lists its own folder ends here.
+#: Folders above a file, below its root. A listing that lists its own folder ends here.
 DEEPEST = 100
 #: Bytes of a path, with its root: no system that MLflow runs on takes longer ones.
 LONGEST = 4096
@@ -39,10 +39,30 @@ def below(folder: str, name: str) -> str:
     :raises UnsafeName: the path would lead elsewhere, is none, or has no end
     """
     path = f"{folder}/{name}" if folder else name
-    problem = _problem(name) or (_problem(folder) if folder else "") or _too_much(path)
+    problem = _problem(name) or (_problem(folder) if folder else "") or _too_long(path) or _too_deep(path)
     if problem:
         raise UnsafeName(path, problem)
     return path
+
+
+def inside(root: str, path: str) -> str:
+    """Return the path of ``path`` below a root, "" being the root of everything; the root may be at any depth.
+
+    :raises UnsafeName: see `unsafe_inside`
+    """
+    whole = "/".join(filter(None, (root, path)))
+    if problem := unsafe_inside(root, path):
+        raise UnsafeName(whole, problem)
+    return whole
+
+
+def unsafe_inside(root: str, path: str) -> str:
+    """Return why nothing may be asked of ``path`` below a root, as a sentence goes on; nothing where it may.
+
+    A path that was short enough where it was listed may be too long below another root.
+    """
+    problem = (_problem(root) if root else "") or (_problem(path) if path else "")
+    return problem or _too_long("/".join(filter(None, (root, path))))
 
 
 def below_listed(folder: str, path: str) -> str:
@@ -77,11 +97,13 @@ def _problem(path: str) -> str:
     return "is no path" if {"", "."} & set(path.split("/")) else ""
 
 
-def _too_much(path: str) -> str:
+def _too_long(path: str) -> str:
     try:
         length = len(path.encode())
     except UnicodeEncodeError:
         return "is no text"
-    if length > LONGEST:
-        return f"is longer than {LONGEST:,} bytes"
+    return f"is longer than {LONGEST:,} bytes" if length > LONGEST else ""
+
+
+def _too_deep(path: str) -> str:
     return f"is more than {DEEPEST} folders deep" if path.count("/") > DEEPEST else ""

@@ -29,7 +29,7 @@ class OnDisk:
     limit: Path
 
     def unnamed(self, path: str) -> str:
-        return ""
+        return self.root.unnamed(path)
 
     def declined(self, path: str, size: int) -> LeftBehind | None:
         return None
@@ -44,7 +44,7 @@ class OnDisk:
             path = self.root.folder / entry.path
             if entry.path.rpartition("/")[2].startswith(_UNFINISHED):
                 continue
-            if entry.left is None and path.is_symlink() and not _is_inside(path, limit):
+            if entry.left is None and _is_link(path) and not _is_inside(path, limit):
                 listed.append(entry.without(Cause.FILE_UNREADABLE, _LEADS_OUT))
             else:
                 listed.append(entry)
@@ -59,6 +59,13 @@ class OnDisk:
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
         raise NotTaken(f"{path}: a local store is only read.")
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False  # Its path is too long for this machine, which tells so when it is opened.
 
 
 def _is_inside(path: Path, limit: Path) -> bool:

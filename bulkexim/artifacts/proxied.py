@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
 
-from bulkexim.artifacts.names import UnsafeName, below
+from bulkexim.artifacts.names import UnsafeName, inside, unsafe_inside
 from bulkexim.artifacts.place import Entry, listed
 from bulkexim.artifacts.served_names import name_problem, taken_for
 from bulkexim.ends.server import Server, quoted
+from bulkexim.errors import CallError
 from bulkexim.left_behind import Cause, LeftBehind
 
 ROUTES = "/api/2.0/mlflow-artifacts/"
@@ -42,7 +44,16 @@ class Proxied:
     root: str
 
     def unnamed(self, path: str) -> str:
+        """Return why the service cannot be asked for a path below this root; "" asks for the root itself."""
+        if problem := self._root_problem():
+            return f"its root {problem}"
+        if problem := unsafe_inside(self.root, path):
+            return f"with its root it {problem}"
         return name_problem(self.server, path, self.root) if path else ""
+
+    def _root_problem(self) -> str:
+        unknown = self.root and taken_for(self.root, self.server.capabilities) is None
+        return "is none that a server accepts in a request" if unknown else ""
 
     def sends(self, path: str) -> bool:
         """Return whether the service can send a file of this name, which it also puts into a header of its reply."""
@@ -57,10 +68,18 @@ class Proxied:
 
     async def entries(self, folder: str) -> list[Entry]:
         listing = await self.server.get(SERVICE, Listing, {"path": self.at(folder)})
-        if not listing.files and _holds_itself(folder):
+        if not listing.files and _holds_itself(folder) and not await self._is_empty(folder):
             why = "it holds an object with an empty part in its name, or nothing"
             return [Entry(folder, is_dir=True, size=0).without(Cause.FILE_NAME, why)]
         return [listed(folder, file.path, is_dir=file.is_dir, size=file.file_size) for file in listing.files]
+
+    async def _is_empty(self, folder: str) -> bool:
+        """Return whether the service says that this is a folder, as it does where it keeps files on a disk."""
+        try:
+            async with self.read(folder):
+                return False
+        except CallError as error:
+            return error.status == HTTPStatus.BAD_REQUEST
 
     def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self.server.download(f"{SERVICE[1:]}/{quoted(self.at(path))}")
@@ -73,11 +92,9 @@ class Proxied:
 
         :raises UnsafeName: one of them leads elsewhere
         """
-        if self.root and taken_for(self.root, self.server.capabilities) is None:
-            raise UnsafeName(self.root, "no server accepts in a request")
-        if not path:
-            return below("", self.root) if self.root else ""
-        return below(self.root, path)
+        if problem := self._root_problem():
+            raise UnsafeName(self.root, problem)
+        return inside(self.root, path)
 
 
 def _holds_itself(folder: str) -> bool:

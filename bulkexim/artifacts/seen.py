@@ -18,7 +18,7 @@ import anyio
 from aiofiles.threadpool.binary import AsyncBufferedReader
 from anyio import to_thread
 
-from bulkexim.artifacts.names import below
+from bulkexim.artifacts.names import inside, unsafe_inside
 from bulkexim.artifacts.place import Entry, NotTaken, Unreadable, listed
 from bulkexim.errors import unwritable
 from bulkexim.http.retry import Traffic
@@ -42,10 +42,12 @@ class Seen:
     traffic: Traffic
 
     def unnamed(self, path: str) -> str:
-        return ""  # A folder has any name.
+        problem = unsafe_inside(self.root, path)  # Apart from that, a folder has any name.
+        return f"with its root it {problem}" if problem else ""
 
     def declined(self, path: str, size: int) -> LeftBehind | None:
-        return None
+        problem = self.unnamed(path)
+        return LeftBehind(Cause.FILE_NAME, f"{path}: {problem}") if problem else None
 
     async def entries(self, folder: str) -> list[Entry]:
         return await to_thread.run_sync(self._entries, folder)
@@ -90,8 +92,7 @@ class Seen:
         self.traffic.sent += size
 
     def _at(self, path: str) -> Path:
-        inside = "/".join(filter(None, (self.root, path)))
-        return self.folder / below("", inside) if inside else self.folder
+        return self.folder / inside(self.root, path)
 
 
 def _make_room(part: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bulkexim.artifacts.place import Entry, Place
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.signed import Signed
-from bulkexim.errors import NoSuchEndpoint, Refused
+from bulkexim.errors import NoSuchEndpoint, Refused, SwitchedOff
 from bulkexim.left_behind import LeftBehind
 
 
@@ -36,6 +36,8 @@ class TwoWays:
         first, *others = self._ways(folder)
         try:
             return await first.entries(folder)
+        except SwitchedOff:
+            raise  # Nor does the server reach such a root for the owner then.
         except Refused:
             if not others:
                 raise
@@ -50,6 +52,8 @@ class TwoWays:
         async with AsyncExitStack() as stack:
             try:
                 chunks = await stack.enter_async_context(first.read(path))
+            except SwitchedOff:
+                raise
             except Refused as declined:
                 if not others:
                     raise

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bulkexim.artifacts.place import Entry, Place, Unreadable
-from bulkexim.errors import Refused
+from bulkexim.artifacts.failing import is_final
+from bulkexim.artifacts.names import UnsafeName
+from bulkexim.artifacts.place import Entry, Place
+from bulkexim.errors import ObjectError
 from bulkexim.left_behind import Cause
 
 
 async def walk(place: Place) -> AsyncIterator[Entry]:
     """Yield every file below a root, and every folder that stays behind with all that it holds.
 
-    :raises CallError: a folder could not be listed, and may be listed later
+    :raises ObjectError: a folder could not be listed, and may be listed later
     """
     folders = [Entry("", is_dir=True, size=0)]
     while folders:
         folder = folders.pop()
         try:
             found = await place.entries(folder.path)
-        except (Refused, Unreadable) as error:
-            yield folder.without(Cause.FILE_UNREADABLE, str(error))
+        except UnsafeName as error:
+            yield folder.without(Cause.FILE_NAME, str(error))
+            continue
+        except ObjectError as error:
+            if not is_final(error):
+                raise
+            yield folder.without(Cause.FILE_UNREADABLE, f"it cannot be listed: {error}")
             continue
         inside = [_named(place, entry) for entry in found]
         going_on = {entry.path: entry for entry in inside if entry.is_dir and entry.left is None}

@@ -14,7 +14,7 @@ from bulkexim.artifacts.agreement import check_writable
 from bulkexim.artifacts.places import proxied_root
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.ends.server import Server
-from bulkexim.errors import BulkeximError, CallError, FatalError
+from bulkexim.errors import BulkeximError, CallError, FatalError, SwitchedOff
 from bulkexim.ledger.files import check_usable
 
 #: Experiments of the destination that are looked at; for the latest somebody may have chosen the root.
@@ -22,7 +22,7 @@ LOOKED_AT = 20
 
 
 class Obstacle(msgspec.Struct, frozen=True):
-    """What would end the migration at its beginning, or before the first file, with its exit code."""
+    """What would end the migration at its beginning, with its exit code: 0 where it only keeps files back."""
 
     problem: str
     exit_code: int
@@ -52,6 +52,8 @@ async def obstacles(work_dir: Path, destination: Server, *, files: bool) -> Asyn
     elif destination.capabilities.proxies_artifacts:
         try:
             await Proxied(destination, "").entries("")
+        except SwitchedOff as error:
+            yield Obstacle(str(error), 0)
         except CallError as error:
             if not error.definite:
                 raise

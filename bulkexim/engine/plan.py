@@ -70,8 +70,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a migration would do; the requests include those that no kind asks for.
 
     ``left_behind`` is what the listings show of it: what an end does not give or take shows when files are copied.
-    ``obstacles`` would end the migration; ``failures`` are the first of the objects that could not be created, whose
-    number is ``failing``. ``exit_code`` is what the command ends with.
+    ``obstacles`` would end the migration, or keep files back; ``failures`` are the first of the objects that could not
+    be created, whose number is ``failing``. ``exit_code`` is what the command ends with.
     """
 
     kinds: tuple[PlannedKind, ...]
@@ -87,8 +87,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0, or that of the first obstacle."""
-        return self.obstacles[0].exit_code if self.obstacles else 0
+        """0, or that of the first obstacle that would end the migration."""
+        return next((obstacle.exit_code for obstacle in self.obstacles if obstacle.exit_code), 0)
 
 
 @dataclass(slots=True)

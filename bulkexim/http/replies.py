@@ -21,6 +21,7 @@ from bulkexim.errors import (
     RacingDuplicate,
     Refused,
     ServerFault,
+    SwitchedOff,
     Throttled,
     TimedOut,
     TooLarge,
@@ -31,6 +32,8 @@ from bulkexim.masking import Mask, masking
 HTTP_OK = range(200, 300)
 HTTP_REDIRECT = range(300, 400)
 _TEXT_LIMIT = 300
+#: What the routes of the artifact service have in common.
+_ARTIFACT_SERVICE = "/mlflow-artifacts/"
 #: What a page says in short; of a hostile one, the beginning is looked at only.
 _TITLE = re.compile(r"\A.{0,2000}?<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE | re.DOTALL)
 #: Internal errors of MLflow (500) that refuse a call for what it asks: it was not carried out, and never will be. Text
@@ -54,7 +57,8 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
 
     ``what`` names the call in the sentence, the server first: "source GET api/…".
 
-    :raises FatalError: the login was refused, the server redirects, or a part of it is switched off
+    :raises FatalError: the login was refused, the server redirects, or a part of it is switched off that all needs
+    :raises SwitchedOff: its artifact service is
     :raises CallError: any other reply that is not a success; the subclass carries the policy
     """
     status = response.status_code
@@ -77,7 +81,10 @@ def raise_for_reply(response: httpx.Response, what: str) -> None:
     if body is None and "plain HTTP request was sent to HTTPS port" in response.text:
         raise FatalError(f"{what}: the server speaks TLS, and was asked without.", advice.with_tls(name))
     if _is_switched_off(response, body):
-        raise FatalError(text, advice.switched_off(name, text))
+        remedy = advice.switched_off(name, text)
+        if _ARTIFACT_SERVICE in response.request.url.path:
+            raise SwitchedOff(text, status=status, cause="switched off", remedy=remedy)
+        raise FatalError(text, remedy)
     raise _call_error(response, body, text, name)
 
 

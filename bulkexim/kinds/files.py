@@ -13,11 +13,12 @@ from anyio import to_thread
 from bulkexim.artifacts import mlmodel
 from bulkexim.artifacts.copier import CopiedFile, Copier
 from bulkexim.artifacts.copying import Rewrite
-from bulkexim.artifacts.place import Place, Unreadable
+from bulkexim.artifacts.failing import is_final
+from bulkexim.artifacts.place import Place
 from bulkexim.artifacts.places import is_lost, needs_owner, new_place, place, proxied_root, serviced, toll
 from bulkexim.artifacts.walking import walk
 from bulkexim.ends.server import Server
-from bulkexim.errors import Refused
+from bulkexim.errors import ObjectError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Estimate, Filled, Remark
 from bulkexim.kinds.run_values import Run
@@ -94,7 +95,9 @@ class RunFolders:
         self._requests += 1
         try:
             entries = await serviced(self._source, parent).entries("")
-        except (Refused, Unreadable):
+        except ObjectError as error:
+            if not is_final(error):
+                raise
             return _Folders(page, None)  # It is another matter whether the runs themselves can be read.
         return _Folders(page, frozenset(entry.path for entry in entries))
 
