@@ -25,6 +25,7 @@ from bulkexim.config import Endpoint
 from bulkexim.ends.server import connected
 from bulkexim.errors import BulkeximError, Lost, TemporaryTrouble
 from bulkexim.http.retry import Traffic
+from bulkexim.ids import SourceId
 from bulkexim.kinds.files import RunFolders
 from bulkexim.kinds.run_values import Run, RunInfo
 from tests.conftest import StartServer
@@ -88,7 +89,15 @@ async def test_a_server_that_is_away_leaves_no_folder_behind(reply: Folder, erro
 @pytest.mark.anyio
 async def test_a_run_beside_which_nothing_can_be_listed_is_asked_for_its_files_itself() -> None:
     folders = RunFolders(listing({"1": FAULT}))
-    [run] = folders.page([Run(info=RunInfo(run_id="run", experiment_id="1", artifact_uri=f"mlflow-artifacts:/{ROOT}"))])
+    [run] = folders.page(
+        [
+            Run(
+                info=RunInfo(
+                    run_id=SourceId("run"), experiment_id=SourceId("1"), artifact_uri=f"mlflow-artifacts:/{ROOT}"
+                )
+            )
+        ]
+    )
     assert await folders.may_have_artifacts(run)
 
 
@@ -234,10 +243,9 @@ def test_runs_with_folders_that_the_source_cannot_list_are_finished_without_them
     source, destination = fresh_server(), fresh_server()
     inside, at_root = a_run(source, "inside"), a_run(source, "at the root")
     (inside / "bad").mkdir()
-    spoilt = [os.fsencode(inside) + b"/bad/x\xff", os.fsencode(at_root) + b"/x\xff"]
+    spoilt = [folder / os.fsdecode(b"x\xff") for folder in (inside / "bad", at_root)]
     for path in spoilt:
-        with open(path, "wb") as file:
-            file.write(b"2")
+        path.write_bytes(b"2")
     deepest = a_run(source, "deep").joinpath(*["d"] * 99)
     deepest.mkdir(parents=True)
     (deepest / "f").write_bytes(b"3")
@@ -249,7 +257,7 @@ def test_runs_with_folders_that_the_source_cannot_list_are_finished_without_them
     stored = {path.name for path in destination.artifacts.rglob("*") if path.is_file()}
     assert stored == {"good", "f"}
     for path in spoilt:
-        os.unlink(path)
+        path.unlink()
     assert migrated(source, destination, tmp_path).exit_code == 0
 
 
