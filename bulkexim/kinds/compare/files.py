@@ -84,13 +84,9 @@ class Files:
                     tasks.start_soon(read, path)
         unlike = _unlike(wanted, there)
         copied = await self.record.files(source, destination) if unlike else {}
-        return FileSides(
-            {"artifacts": {path: _told(wanted[path], copied.get(path)) for path in unlike & wanted.keys()} | unread},
-            {
-                "artifacts": {path: _told(there[path], copied.get(path)) for path in unlike & there.keys()}
-                | unread_there
-            },
-        )
+        expected = {path: _told(wanted[path], copied.get(path)) for path in unlike & wanted.keys()}
+        found = {path: _told(there[path], copied.get(path)) for path in unlike & there.keys()}
+        return FileSides({"artifacts": {**expected, **unread}}, {"artifacts": {**found, **unread_there}})
 
     async def _content(self, root: Root, path: str) -> bytes:
         async def whole(chunks: Chunks) -> bytes:

@@ -168,9 +168,7 @@ class Seen:
                 shown.unread[_text(name)] = _unreadable(error)
                 continue
             shown.listed.add(_text(name))
-            for entry in entries:
-                if self._is_folder(shown, name, entry):
-                    folders.append(name + entry.name)
+            folders += [name + entry.name for entry in entries if self._is_folder(shown, name, entry)]
         return shown
 
     def _is_folder(self, shown: Shown, above: str, entry: os.DirEntry[str]) -> bool:
