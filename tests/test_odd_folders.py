@@ -25,6 +25,7 @@ from bulkexim.config import Endpoint
 from bulkexim.ends.server import connected
 from bulkexim.errors import BulkeximError, Lost, TemporaryTrouble
 from bulkexim.http.retry import Traffic
+from bulkexim.ids import SourceId
 from bulkexim.kinds.files import RunFolders
 from bulkexim.kinds.run_values import Run, RunInfo
 from tests.conftest import StartServer
@@ -88,7 +89,15 @@ async def test_a_server_that_is_away_leaves_no_folder_behind(reply: Folder, erro
 @pytest.mark.anyio
 async def test_a_run_beside_which_nothing_can_be_listed_is_asked_for_its_files_itself() -> None:
     folders = RunFolders(listing({"1": FAULT}))
-    [run] = folders.page([Run(info=RunInfo(run_id="run", experiment_id="1", artifact_uri=f"mlflow-artifacts:/{ROOT}"))])
+    [run] = folders.page(
+        [
+            Run(
+                info=RunInfo(
+                    run_id=SourceId("run"), experiment_id=SourceId("1"), artifact_uri=f"mlflow-artifacts:/{ROOT}"
+                )
+            )
+        ]
+    )
     assert await folders.may_have_artifacts(run)
 
 
@@ -102,6 +111,22 @@ async def test_how_deep_a_file_lies_counts_below_its_root() -> None:
     assert len(going(found)) == DEEPEST + 1
     deepest = "/".join(names[:-1])
     assert left(found) == {f"{deepest}/{names[-1]}/": "file-name", f"{deepest}/file": "file-name"}
+
+
+@pytest.mark.anyio
+async def test_folders_without_an_end_are_named_and_end() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["path"])
+        return httpx.Response(200, json={"files": [{"path": name, "is_dir": True} for name in ("again", "and again")]})
+
+    found = await walked(Proxied(answering(answer), ROOT))
+    assert len(asked) < 2 * DEEPEST
+    assert going(found) == []
+    assert set(left(found).values()) == {"file-name"}
+    # Every folder is accounted for: it was listed, or it is named.
+    assert len(left(found)) == len(asked) + 1
 
 
 @pytest.mark.anyio
@@ -119,15 +144,18 @@ async def test_a_path_that_is_too_long_with_its_root_stays_behind_alone(tmp_path
 
 
 @pytest.mark.anyio
-async def test_a_root_that_no_request_can_name_is_left_behind_by_name_or_read_through_its_owner() -> None:
+@pytest.mark.parametrize("root", ["1/a#b/artifacts", "../../etc", "1//2"])
+async def test_a_root_that_no_request_can_name_stays_behind_by_name(root: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        assert request.url.path == "/api/2.0/mlflow/artifacts/list"
-        return httpx.Response(200, json={"files": [{"path": "a", "file_size": 1}]})
+        raise AssertionError(request.url)
 
     source = answering(answer)
-    service = Proxied(source, "1/a#b/artifacts")
-    assert left(await walked(service)) == {"every file": "file-name"}
-    assert going(await walked(TwoWays(service, OfRun(source, "run")))) == ["a"]
+    service = Proxied(source, root)
+    for place in (service, TwoWays(service, OfRun(source, "run"))):
+        assert left(await walked(place)) == {"every file": "file-name"}
+    refused = service.declined("a", 1)
+    assert refused is not None
+    assert refused.cause == "file-name"
 
 
 @pytest.mark.anyio
@@ -215,10 +243,9 @@ def test_runs_with_folders_that_the_source_cannot_list_are_finished_without_them
     source, destination = fresh_server(), fresh_server()
     inside, at_root = a_run(source, "inside"), a_run(source, "at the root")
     (inside / "bad").mkdir()
-    spoilt = [os.fsencode(inside) + b"/bad/x\xff", os.fsencode(at_root) + b"/x\xff"]
+    spoilt = [folder / os.fsdecode(b"x\xff") for folder in (inside / "bad", at_root)]
     for path in spoilt:
-        with open(path, "wb") as file:
-            file.write(b"2")
+        path.write_bytes(b"2")
     deepest = a_run(source, "deep").joinpath(*["d"] * 99)
     deepest.mkdir(parents=True)
     (deepest / "f").write_bytes(b"3")
@@ -230,7 +257,7 @@ def test_runs_with_folders_that_the_source_cannot_list_are_finished_without_them
     stored = {path.name for path in destination.artifacts.rglob("*") if path.is_file()}
     assert stored == {"good", "f"}
     for path in spoilt:
-        os.unlink(path)
+        path.unlink()
     assert migrated(source, destination, tmp_path).exit_code == 0
 
 
@@ -241,13 +268,13 @@ def test_files_of_an_artifact_service_that_is_switched_off_stay_behind_and_all_e
     off = fresh_server(args=["--no-serve-artifacts", "--default-artifact-root", "mlflow-artifacts:/"])
     on = fresh_server()
     a_run(on, "with a file")
+    plan = planned(on, off, tmp_path / "to")
+    assert plan.exit_code == 0
+    assert ["Start the destination with --serve-artifacts" in one.problem for one in plan.obstacles] == [True]
     report = migrated(on, off, tmp_path / "to")
     assert (report.failures, report.exit_code) == ((), 3)
     assert not_there(report) == {("file-refused", "good")}
     assert statuses(off) == {"FINISHED"}
-    plan = planned(on, off, tmp_path / "again", allow_duplicates=True)
-    assert plan.exit_code == 0
-    assert ["Start the destination with --serve-artifacts" in one.problem for one in plan.obstacles] == [True]
     other = fresh_server()
     report = migrated(off, other, tmp_path / "from")
     assert (report.failures, report.exit_code) == ((), 3)

@@ -44,12 +44,13 @@ class Proxied:
     root: str
 
     def unnamed(self, path: str) -> str:
-        """Return why the service cannot be asked for a path below this root; "" asks for the root itself."""
+        if not path:
+            return ""  # A root that leads elsewhere is told as such when it is to be listed.
         if problem := self._root_problem():
             return f"its root {problem}"
         if problem := unsafe_inside(self.root, path):
             return f"with its root it {problem}"
-        return name_problem(self.server, path, self.root) if path else ""
+        return name_problem(self.server, path, self.root)
 
     def _root_problem(self) -> str:
         unknown = self.root and taken_for(self.root, self.server.capabilities) is None

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from bulkexim.artifacts.failing import is_final
-from bulkexim.artifacts.names import UnsafeName
+from bulkexim.artifacts.names import DEEPEST, UnsafeName
 from bulkexim.artifacts.place import Entry, Place
 from bulkexim.errors import ObjectError
 from bulkexim.left_behind import Cause
+
+#: Places where folders go on below the deepest one, after which a listing counts as one without an end.
+ENDLESS = 20
+_NO_END = f"more than {DEEPEST} folders deep in {ENDLESS} places"
 
 
 async def walk(place: Place) -> AsyncIterator[Entry]:
@@ -16,9 +20,12 @@ async def walk(place: Place) -> AsyncIterator[Entry]:
 
     :raises ObjectError: a folder could not be listed, and may be listed later
     """
-    folders = [Entry("", is_dir=True, size=0)]
+    folders, too_deep = [Entry("", is_dir=True, size=0)], 0
     while folders:
         folder = folders.pop()
+        if too_deep == ENDLESS:
+            yield folder.without(Cause.FILE_NAME, f"not looked into, for folders of this object are {_NO_END}")
+            continue
         try:
             found = await place.entries(folder.path)
         except UnsafeName as error:
@@ -30,6 +37,7 @@ async def walk(place: Place) -> AsyncIterator[Entry]:
             yield folder.without(Cause.FILE_UNREADABLE, f"it cannot be listed: {error}")
             continue
         inside = [_named(place, entry) for entry in found]
+        too_deep += any(entry.is_dir and entry.path.count("/") > DEEPEST for entry in inside)
         going_on = {entry.path: entry for entry in inside if entry.is_dir and entry.left is None}
         for entry in inside:
             if entry.path not in going_on:

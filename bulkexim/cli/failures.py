@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import click
 
-from bulkexim.cli.visible import visible_lines
+from bulkexim.cli.visible import visible, visible_lines
 from bulkexim.cli.wrapped import columns, wrapped
 from bulkexim.errors import BulkeximError, TemporaryTrouble, UsageError, of_this_machine
 from bulkexim.masking import Mask, in_environment, masking
@@ -68,10 +68,11 @@ class Failures:
         """Tell an error, and return the exit code that it leads to."""
         known = of_this_machine(error) if isinstance(error, OSError) else error
         if isinstance(known, BulkeximError):
-            sentence, code = str(known), known.exit_code
+            problem, remedy, code = known.problem, known.remedy, known.exit_code
         else:
-            sentence, code = f"This is a bug of bulkexim ({type(error).__name__}); {self._written(error)}", BUG
-        _say(f"bulkexim: {visible_lines(self.mask(sentence))}")
+            problem, remedy, code = f"This is a bug of bulkexim ({type(error).__name__});", self._written(error), BUG
+        # A problem is one sentence, whatever names are in it; what is to be done may quote the last lines of a log.
+        _say(f"bulkexim: {visible(self.mask(problem))} {visible_lines(self.mask(remedy))}".rstrip())
         return code
 
     def _written(self, error: Exception) -> str:

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bulkexim.cli.visible import visible_lines
+from bulkexim.cli.visible import visible
 from bulkexim.cli.wrapped import columns, wrapped
 
 #: Columns of a page that nobody's terminal limits: a file, a pipe, the log of a CI.
@@ -31,8 +31,11 @@ def printer() -> Console:
 
 
 def say(console: Console, text: str = "") -> None:
-    """Print a text: wrapped at spaces on a terminal; in a file nobody cuts its lines."""
-    console.print(wrapped(visible_lines(text), columns(console.file)), soft_wrap=True)  # type: ignore[arg-type]
+    """Print a line: wrapped at spaces on a terminal; in a file nobody cuts it.
+
+    A line break in it belongs to a name of the tenant, and is shown like any other control character.
+    """
+    console.print(wrapped(visible(text), columns(console.file)), soft_wrap=True)  # type: ignore[arg-type]
 
 
 def size(number: int) -> str:

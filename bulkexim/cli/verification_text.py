@@ -30,7 +30,9 @@ def logging_to(logger: FilteringBoundLogger) -> FindingListener:
             source_id=finding.id,
             destination_id=finding.dst_id,
             differences=[str(difference) for difference in finding.differences],
+            unread=[str(field) for field in finding.unread],
             lasting=finding.lasting,
+            left_behind=finding.left_behind,
             detail=finding.detail,
         )
 
@@ -81,10 +83,20 @@ def _show(console: Console, finding: Finding) -> None:
     detail = f": {finding.detail}" if finding.detail and not finding.differences else ""
     say(console, f"  {finding.verdict}  {finding.kind} {finding.name!r}{f' ({ids})' if ids else ''}{detail}")
     for difference in finding.differences[:FIELDS_SHOWN]:
-        lasting = f" ({LASTING})" if difference.field in finding.lasting else ""
-        say(console, f"      {difference}{lasting}")
+        say(console, f"      {difference}{_reason(finding, difference.field)}")
     if len(finding.differences) > FIELDS_SHOWN:
         say(console, f"      and {len(finding.differences) - FIELDS_SHOWN:,} more fields: see the log")
+    for field in finding.unread[:FIELDS_SHOWN]:
+        say(console, f"      {field}")
+    if len(finding.unread) > FIELDS_SHOWN:
+        say(console, f"      and {len(finding.unread) - FIELDS_SHOWN:,} more that cannot be compared: see the log")
+
+
+def _reason(finding: Finding, field: str) -> str:
+    """Say why a field stays as it is, where that is known."""
+    if field in finding.left_behind:
+        return f" (left behind: {finding.left_behind[field]})"
+    return f" ({LASTING})" if field in finding.lasting else ""
 
 
 _EQUAL = {
@@ -97,7 +109,7 @@ _EQUAL = {
 def _close(console: Console, found: Verification, again: Invocation, *, repaired: bool) -> None:
     """Say how it ended, and name the command that helps, if there is one which was not just tried."""
     if not found.different:
-        unread = f"No difference was found, but {found.not_comparable:,} objects could not be read."
+        unread = f"No difference was found, but {found.not_comparable:,} objects could not be read, or not wholly."
         say(console, unread if found.not_comparable else _EQUAL[found.level])
         return
     say(console, f"The two ends differ in {found.different:,} objects.")
@@ -111,9 +123,22 @@ def _close(console: Console, found: Verification, again: Invocation, *, repaired
         text = f"Next: move again what is missing or can be changed ({found.mendable:,} objects), and nothing else."
         say_advice(console, Advice(text, again.command("migrate-workspace", repair=True)), again.secrets)
     if found.excess:
+<<<<<<< HEAD
         text = f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes."
         say_advice(console, Advice(text, again.command("sweep")), again.secrets)
     if left := found.different - found.mendable - found.excess:
+=======
+        say(console, f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes.")
+        _say_command(console, again, again.command("sweep"))
+    if found.left_behind:
+        causes = ",".join(found.left_behind)
+        say(
+            console,
+            f"What the last migration left behind ({causes}) makes {found.kept_back:,} of them differ: to move them "
+            f"again does not bring it. Mend what the report of that migration names, or add --accept {causes}",
+        )
+    if left := found.different - found.mendable - found.excess - found.kept_back:
+>>>>>>> h5
         say(
             console,
             f"{left:,} stay as they are: MLflow's API cannot change these fields, or shows no such folders, and a "

@@ -77,8 +77,7 @@ def _tell_unread(pair: Pair, events: Events) -> None:
 async def _tell_unmoved_points(pair: Pair, scope: Scope, events: Events) -> None:
     """Tell metric points of logged models that cannot be written, for a point is written with its run."""
     for found in await pair.ledger.unmoved_points() if scope.logged_models else ():
-        detail = f"{found.points:,} metric points: their run {found.run_id} was not moved"
-        events.emit(StaysBehind("logged_model", Cause.VALUE, detail, found.model_id, found.model_name))
+        events.emit(StaysBehind("logged_model", Cause.VALUE, found.detail, found.model_id, found.model_name))
 
 
 async def _count_what_stays(pair: Pair, scope: Scope, events: Events) -> None:

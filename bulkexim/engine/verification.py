@@ -11,7 +11,7 @@ import msgspec
 from bulkexim.config import Level
 from bulkexim.engine.report import DIFFERENT
 from bulkexim.ids import DestinationId, SourceId
-from bulkexim.kinds.compare.difference import Difference
+from bulkexim.kinds.compare.difference import Difference, NotCompared
 from bulkexim.left_behind import Cause
 
 #: Findings that a verification holds; listeners get all of them.
@@ -35,6 +35,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     fields of ``differences`` that stay as they are when it is written again. ``writers`` are runs that have to be
     written again too, for the metrics of a logged model are written through them. ``excess`` says of an extra one that
     a sweep removes it, ``lost`` of one that is deleted that nothing can restore it.
+
+    ``unread`` are fields that an end did not give; in all others the object is as ``verdict`` says. ``left_behind``
+    gives the cause for fields of ``differences`` that the last migration could not bring, and said so.
     """
 
     kind: str
@@ -49,12 +52,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     writers: tuple[SourceId, ...] = ()
     excess: bool = False
     lost: bool = False
+    unread: tuple[NotCompared, ...] = ()
+    left_behind: dict[str, Cause] = {}
 
     @property
     def mendable(self) -> bool:
         """Whether moving the object again would mend something of it."""
         if self.verdict is Verdict.DIFFERS:
-            return any(one.field not in self.lasting for one in self.differences)
+            kept = {*self.lasting, *self.left_behind}
+            return any(one.field not in kept for one in self.differences)
         return self.verdict is Verdict.MISSING and self.id is not None
 
 
@@ -77,7 +83,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     ``unheld`` counts findings beyond those that are held; ``unselected`` counts objects at the destination that came
     from objects which exist at the source and are not part of the selection. ``mendable`` counts objects of which
     something would be mended by moving them again, ``excess`` those that a sweep would remove. ``accepted`` counts
-    differences that may be (``--accept``), by their cause; they are in no other figure.
+    differences that may be (``--accept``), by their cause; they are in no other figure. ``left_behind`` counts objects
+    of which the last migration said that something stays behind, by the cause, and ``kept_back`` those that nothing but
+    that makes different.
     """
 
     level: Level
@@ -88,6 +96,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     mendable: int = 0
     excess: int = 0
     accepted: dict[str, int] = {}
+    left_behind: dict[str, int] = {}
+    kept_back: int = 0
     requests: dict[str, int] = {}
     seconds: float = 0.0
     temporary: bool = False
@@ -123,8 +133,9 @@ class Tally:
         self._listeners = listeners
         self._counts: dict[str, Counter[Verdict]] = {}
         self._findings: list[Finding] = []
-        self._unheld = self._mendable = self._excess = 0
+        self._unheld = self._mendable = self._excess = self._kept_back = 0
         self._accepted: Counter[str] = Counter()
+        self._left_behind: Counter[str] = Counter()
         self._lasting = False
         self.unselected = 0
 
@@ -145,6 +156,8 @@ class Tally:
             self._lasting |= not finding.temporary
         self._mendable += finding.mendable
         self._excess += finding.excess
+        self._left_behind.update(set(map(str, finding.left_behind.values())))
+        self._kept_back += bool(finding.left_behind) and not finding.mendable
         for listener in self._listeners:
             listener(finding)
         if len(self._findings) < FINDINGS_HELD:
@@ -164,6 +177,8 @@ class Tally:
             mendable=self._mendable,
             excess=self._excess,
             accepted={str(cause): number for cause, number in self._accepted.items()},
+            left_behind=dict(sorted(self._left_behind.items())),
+            kept_back=self._kept_back,
             requests=requests,
             seconds=seconds,
             temporary=any(kind.not_comparable for kind in kinds) and not self._lasting,

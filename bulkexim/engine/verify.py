@@ -30,9 +30,9 @@ from bulkexim.engine.pairing import AnyComparison, Pairing
 from bulkexim.engine.verification import Finding, FindingListener, Tally, Verdict, Verification
 from bulkexim.errors import ObjectError
 from bulkexim.ids import SourceId
-from bulkexim.kinds.compare.accepting import cause_of
+from bulkexim.kinds.compare.accepting import cause_of, noted_cause
 from bulkexim.kinds.compare.base import Compared, Paired, Subject
-from bulkexim.kinds.compare.difference import Difference, differences
+from bulkexim.kinds.compare.difference import Difference, NotCompared, differences
 from bulkexim.kinds.compare.files import Files
 from bulkexim.kinds.compare.logged_model import LoggedModelComparison
 from bulkexim.kinds.compare.mending import mendable
@@ -45,7 +45,7 @@ from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unaccounted import unaccounted
 from bulkexim.kinds.unread import unread
 from bulkexim.ledger.journal import blank
-from bulkexim.left_behind import accepts
+from bulkexim.left_behind import LeftBehind, accepts
 from bulkexim.tasks import together
 
 #: Differences that are told of one object; the rest is counted.
@@ -166,8 +166,11 @@ class _Verifying:
         try:
             read = await one.read(pairs)
         except ObjectError as error:
-            for paired in pairs:
-                self._found(_not_comparable(one, paired, error))
+            if len(pairs) == 1:
+                self._found(_not_comparable(one, pairs[0], error))
+                return
+            for paired in pairs:  # One that cannot be read keeps nobody from reading the others.
+                await self._window(one, [paired])
             return
         async with together() as tasks:
             for paired in pairs:
@@ -182,21 +185,20 @@ class _Verifying:
         if sides is None:
             self._found(_missing(one, paired.subject))  # It was listed a moment ago.
             return
-        named = await self._not_accepted(one, paired, list(differences(sides.expected, sides.found)))
-        metrics = any(difference.field.startswith("metrics / ") for difference in named)
-        self._found(_compared(one, paired, named, sides.writers if metrics else ()))
+        named = list(differences(sides.expected, sides.found))
+        left = await one.files.record.left_behind(one.name, paired.subject.id) if named else ()
+        others = self._not_accepted(one, named, left)
+        metrics = any(isinstance(other, Difference) and other.field.startswith("metrics / ") for other in others)
+        self._found(_compared(one, paired, others, left, sides.writers if metrics else ()))
 
-    async def _not_accepted(
-        self, one: AnyComparison, paired: Paired, named: Sequence[Difference]
-    ) -> Sequence[Difference]:
-        """Return the differences that ``--accept`` does not cover; the others are only counted."""
+    def _not_accepted(
+        self, one: AnyComparison, named: Sequence[Difference | NotCompared], left: Sequence[LeftBehind]
+    ) -> Sequence[Difference | NotCompared]:
+        """Return what ``--accept`` does not cover; the rest is only counted."""
         accept = self._ends.settings.accept
-        if not (named and accept):
-            return named
-        left = await one.files.record.left_behind(one.name, paired.subject.id)
         others = []
         for difference in named:
-            cause = cause_of(one.name, difference, left)
+            cause = cause_of(one.name, difference, left) if accept else None
             if cause is not None and accepts(accept, cause):
                 self._tally.accepted(cause)
             else:
@@ -210,11 +212,18 @@ class _Verifying:
 
 
 def _compared(
-    one: AnyComparison, paired: Paired, named: Sequence[Difference] = (), writers: tuple[SourceId, ...] = ()
+    one: AnyComparison,
+    paired: Paired,
+    told: Sequence[Difference | NotCompared] = (),
+    left: Sequence[LeftBehind] = (),
+    writers: tuple[SourceId, ...] = (),
 ) -> Finding:
+    named = [difference for difference in told if isinstance(difference, Difference)]
+    unread = tuple(field for field in told if isinstance(field, NotCompared))
+    causes = {difference.field: noted_cause(one.name, difference, left) for difference in named[:NAMED]}
     return Finding(
         kind=one.name,
-        verdict=Verdict.DIFFERS if named else Verdict.SAME,
+        verdict=Verdict.DIFFERS if named else Verdict.NOT_COMPARABLE if unread else Verdict.SAME,
         name=paired.subject.name,
         id=paired.subject.id,
         dst_id=paired.dst_id,
@@ -222,11 +231,14 @@ def _compared(
         detail=f"and {len(named) - NAMED:,} more fields" if len(named) > NAMED else "",
         lasting=tuple(difference.field for difference in named[:NAMED] if not mendable(one.name, difference)),
         writers=writers,
+        temporary=bool(unread) and all(field.temporary for field in unread),
+        unread=unread[:NAMED],
+        left_behind={field: cause for field, cause in causes.items() if cause is not None},
         lost=not one.restorable and paired.deleted and not paired.subject.deleted,
     )
 
 
-def _lifecycle(paired: Paired) -> list[Difference]:
+def _lifecycle(paired: Paired) -> list[Difference | NotCompared]:
     """Return whether one of the two is deleted and the other is not: there for the listing, and for nobody else."""
     expected, found = ("deleted" if deleted else "active" for deleted in (paired.subject.deleted, paired.deleted))
     return list(differences({"lifecycle": expected}, {"lifecycle": found}))

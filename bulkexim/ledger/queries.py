@@ -70,6 +70,11 @@ class UnmovedPoints(NamedTuple):
     run_id: SourceId
     points: int
 
+    @property
+    def detail(self) -> str:
+        """What to say of them."""
+        return f"{self.points:,} metric points: their run {self.run_id} was not moved"
+
 
 class Complete(NamedTuple):
     """An object that is complete: its id at the source, and the digest of what was written."""
@@ -151,18 +156,18 @@ class Queries:
             found.setdefault(link.run_id, []).append(link)
         return found
 
-    async def unmoved_points(self) -> list[UnmovedPoints]:
-        """Return the metric points of logged models whose run is not at the destination."""
+    async def unmoved_points(self, model_id: SourceId | None = None) -> list[UnmovedPoints]:
+        """Return the metric points of logged models, or of one, whose run is not at the destination."""
         sql = (
             "select model_id, models.name, run_id, count(*) from metric_links"
             " join objects models on models.kind = 'logged_model' and models.src_id = model_id"
             " left join objects runs on runs.kind = 'run' and runs.src_id = run_id"
-            " where models.state = 'sealed' and runs.dst_id is null"
+            " where models.state = 'sealed' and runs.dst_id is null and model_id = coalesce(?, model_id)"
             " group by model_id, models.name, run_id order by model_id, run_id"
         )
 
         def ask() -> list[UnmovedPoints]:
-            return [UnmovedPoints(*values) for values in self._ask(sql)]
+            return [UnmovedPoints(*values) for values in self._ask(sql, (model_id,))]
 
         return await to_thread.run_sync(ask, limiter=self._one_at_a_time)
 

@@ -5,7 +5,7 @@ At the source every way to list them is asked: what any of them shows should be 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -15,10 +15,11 @@ import anyio
 from anyio import to_thread
 
 from bulkexim.config import Level
-from bulkexim.errors import BulkeximError, FatalError, ObjectError, Refused
+from bulkexim.errors import FatalError, ObjectError
 from bulkexim.kinds.compare import model_file
+from bulkexim.kinds.compare.difference import Unread
 from bulkexim.kinds.compare.record import Record
-from bulkexim.kinds.compare.roots import Chunks, Root, Stored, Way, serviced
+from bulkexim.kinds.compare.roots import Chunks, Root, Shown, Stored, Way, serviced
 from bulkexim.tasks import together
 
 T = TypeVar("T")
@@ -28,10 +29,10 @@ AT_ONCE = 16
 
 
 class FileSides(NamedTuple):
-    """The field ``artifacts`` of both sides, with the files that differ."""
+    """The field ``artifacts`` of both sides, with the files that differ, and what one of them does not give."""
 
-    expected: Mapping[str, Mapping[str, str]] = {}
-    found: Mapping[str, Mapping[str, str]] = {}
+    expected: Mapping[str, Mapping[str, str | Unread]] = {}
+    found: Mapping[str, Mapping[str, str | Unread]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +53,40 @@ class Files:
     async def sides(self, source: Root, destination: Root, ids: Mapping[str, str]) -> FileSides:
         """Return what differs; ``ids`` are what an ``MLmodel`` file names, with those of the destination.
 
-        :raises ObjectError: one of the roots cannot be read
+        A file or folder that cannot be read stops no other: it is returned as what it is.
         """
         if not self.wanted:
             return FileSides()
-        wanted, there = await self._all_ways(source), await self._first_way(destination)
-        for path in wanted.keys() & there.keys():
-            if path.rpartition("/")[2] == model_file.NAME:
-                content = await self._content(source, path)
-                changed = model_file.expected(content, ids, (source.location, destination.location))
-                wanted[path] = Stored(len(changed), sha256(changed).hexdigest())
-        if self.level is Level.FULL:
-            await self._read(source, destination, wanted, there)
-        unlike = _unlike(wanted, there)
-        copied = await self.record.files(source, destination) if unlike else {}
-        return FileSides(
-            {"artifacts": {path: _told(wanted[path], copied.get(path)) for path in unlike & wanted.keys()}},
-            {"artifacts": {path: _told(there[path], copied.get(path)) for path in unlike & there.keys()}},
-        )
+        at_source, at_destination = await self._all_ways(source), await self._first_way(destination)
+        unread = {_named(path): Unread.of(error) for path, error in at_source.unread.items()}
+        unread_there = {_named(path): Unread.of(error) for path, error in at_destination.unread.items()}
+        # Of what one side does not give, the other's says nothing.
+        wanted = {path: file for path, file in at_source.files.items() if not _is_in(path, at_destination.unread)}
+        there = {path: file for path, file in at_destination.files.items() if not _is_in(path, at_source.unread)}
 
-    async def _read(self, source: Root, destination: Root, wanted: dict[str, Stored], there: dict[str, Stored]) -> None:
-        """Put digests to all files that both sides have."""
-
-        async def one(path: str) -> None:
-            if not wanted[path].sha256:
-                wanted[path] = await self._digested(source, path)
-            there[path] = await self._digested(destination, path)
+        async def read(path: str) -> None:
+            try:
+                if path.rpartition("/")[2] == model_file.NAME:
+                    content = await self._content(source, path)
+                    changed = model_file.expected(content, ids, (source.location, destination.location))
+                    wanted[path] = Stored(len(changed), sha256(changed).hexdigest())
+                if self.level is Level.FULL:
+                    if not wanted[path].sha256:
+                        wanted[path] = await self._digested(source, path)
+                    there[path] = await self._digested(destination, path)
+            except ObjectError as error:
+                unread[path] = Unread.of(error)
+                del wanted[path], there[path]
 
         async with together() as tasks:
             for path in wanted.keys() & there.keys():
-                tasks.start_soon(one, path)
+                if self.level is Level.FULL or path.rpartition("/")[2] == model_file.NAME:
+                    tasks.start_soon(read, path)
+        unlike = _unlike(wanted, there)
+        copied = await self.record.files(source, destination) if unlike else {}
+        expected = {path: _told(wanted[path], copied.get(path)) for path in unlike & wanted.keys()}
+        found = {path: _told(there[path], copied.get(path)) for path in unlike & there.keys()}
+        return FileSides({"artifacts": {**expected, **unread}}, {"artifacts": {**found, **unread_there}})
 
     async def _content(self, root: Root, path: str) -> bytes:
         async def whole(chunks: Chunks) -> bytes:
@@ -119,38 +124,19 @@ class Files:
                     if not ways:
                         raise
 
-    async def _all_ways(self, root: Root) -> dict[str, Stored]:
-        """Return what any way shows; one that is refused leaves it to the others.
+    async def _all_ways(self, root: Root) -> Shown:
+        """Return what any way shows.
 
-        :raises ObjectError: all are
+        :raises FatalError: none leads anywhere
         """
-        found: dict[str, Stored] = {}
-        failures: list[BulkeximError] = []
-        ways = root.ways(through_service=await self._has_folder(root))
-        for way in ways:
-            try:
-                # What a nearer way said of a file stays.
-                found = await way.files() | found
-            except (ObjectError, FatalError) as error:
-                failures.append(error)
-        if failures and len(failures) == len(ways):
-            raise failures[-1]
-        return found
+        return await _shown(root.ways(through_service=await self._has_folder(root)), every=True)
 
-    async def _first_way(self, root: Root) -> dict[str, Stored]:
-        """Return what the nearest way shows, if it is not refused.
+    async def _first_way(self, root: Root) -> Shown:
+        """Return what the nearest way shows, and of what it does not give what the others show.
 
-        :raises ObjectError: all are
+        :raises FatalError: none leads anywhere
         """
-        ways = root.ways() if await self._has_folder(root) else []
-        while ways:
-            way = ways.pop(0)
-            try:
-                return await way.files()
-            except (Refused, FatalError):
-                if not ways:
-                    raise
-        return {}
+        return await _shown(root.ways(), every=False) if await self._has_folder(root) else Shown()
 
     async def _has_folder(self, root: Root) -> bool:
         """Return whether a root has a folder at the artifact service, from one listing of all beside it."""
@@ -161,11 +147,43 @@ class Files:
             if key not in self._folders:
                 try:
                     entries = await serviced(root.server, root.beside).entries("")
-                except (Refused, FatalError):
+                except (ObjectError, FatalError):
                     entries = None
                 self._folders[key] = None if entries is None else frozenset(entry.name for entry in entries)
         known = self._folders[key]
         return known is None or root.id in known
+
+
+async def _shown(ways: Sequence[Way], *, every: bool) -> Shown:
+    """Return what some ways show together, the nearest first; unless ``every`` one is asked, until nothing is left."""
+    found, fatal = Shown(), list[FatalError]()
+    for way in ways:
+        try:
+            shown = await way.shown()
+        except FatalError as error:
+            fatal.append(error)
+            continue
+        # What a nearer way said of a file stays.
+        found.files = shown.files | found.files
+        found.unread = shown.unread | found.unread
+        found.listed |= shown.listed
+        found.unread = {
+            path: error for path, error in found.unread.items() if path not in found.listed and path not in found.files
+        }
+        if not (every or found.unread):
+            break
+    if fatal and len(fatal) == len(ways):
+        raise fatal[-1]
+    return found
+
+
+def _named(path: str) -> str:
+    return path or "every file"
+
+
+def _is_in(path: str, unread: Collection[str]) -> bool:
+    """Return whether a file is one of ``unread``, or in one of the folders among them."""
+    return any(path == one or not one or (one.endswith("/") and path.startswith(one)) for one in unread)
 
 
 def _unlike(wanted: Mapping[str, Stored], there: Mapping[str, Stored]) -> set[str]:

@@ -70,15 +70,14 @@ class Histories:
         room = able.longest_address - OTHERWISE - len(quote_plus(key))
         return min(able.bulk_runs, room // len("&run_id=" + 32 * "0"))
 
-    async def of(self, run_id: str) -> AsyncIterator[Sequence[Point]]:
-        """Yield every point of a run, key by key, in pieces; what was read ahead is forgotten."""
-        for last in self.latest.get(run_id, ()):
-            ahead = self._ahead.pop((run_id, last.key), None)
-            if ahead is not None:
-                yield ahead
-                continue
-            async for piece in self.one(run_id, last.key):
-                yield piece
+    async def of(self, run_id: str, key: str) -> AsyncIterator[Sequence[Point]]:
+        """Yield every point of one key of a run, in pieces; what was read ahead is forgotten."""
+        ahead = self._ahead.pop((run_id, key), None)
+        if ahead is not None:
+            yield ahead
+            return
+        async for piece in self.one(run_id, key):
+            yield piece
 
     async def one(self, run_id: str, key: str) -> AsyncIterator[Sequence[Point]]:
         """Yield the history of one key of one run."""

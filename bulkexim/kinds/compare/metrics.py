@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
 import anyio
 
+from bulkexim.errors import ObjectError
+from bulkexim.kinds.compare.difference import Unread
 from bulkexim.kinds.compare.histories import Histories
 from bulkexim.kinds.compare.records import Point
 
@@ -69,28 +71,28 @@ class MetricReader:
     looking: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def sides(self, run_id: str, dst_id: str) -> MetricSides:
-        """Return the keys whose histories differ, with the points that do.
-
-        :raises ObjectError: a history cannot be read
-        """
-        wanted = await _summaries(self.expected.of(run_id))
-        there = await _summaries(self.found.of(dst_id))
+        """Return the keys whose histories differ, with the points that do, and those that cannot be read."""
+        wanted, unread = await _summaries(self.expected, run_id)
+        there, unread_there = await _summaries(self.found, dst_id)
         last = {point.key: point for point in self.expected.latest.get(run_id, ())}
         last_there = {point.key: point for point in self.found.latest.get(dst_id, ())}
         expected: dict[str, object] = {}
         found: dict[str, object] = {}
-        for key in sorted(wanted.keys() | there.keys()):
+        for key in sorted((wanted.keys() | there.keys()) - unread.keys() - unread_there.keys()):
             one, other = wanted.get(key), there.get(key)
             if one == other:
                 if not _same_last(last[key], last_there[key], one):
                     expected[key], found[key] = _last(last[key]), _last(last_there[key])
             elif one and other and max(one.points, other.points) <= LOOKED_AT:
                 async with self.looking:
-                    expected[key], found[key] = await self._points(run_id, dst_id, key)
+                    try:
+                        expected[key], found[key] = await self._points(run_id, dst_id, key)
+                    except ObjectError as error:
+                        unread[key] = Unread.of(error)
             else:
                 expected |= {key: str(one)} if one else {}
                 found |= {key: str(other)} if other else {}
-        return MetricSides(expected, found)
+        return MetricSides({**expected, **unread}, {**found, **unread_there})
 
     async def _points(self, run_id: str, dst_id: str, key: str) -> tuple[dict[str, str], dict[str, str]]:
         # As sets: a store of files may hold a point twice, a database cannot.
@@ -109,12 +111,18 @@ def _last(point: Point) -> dict[str, str]:
     return {"last point": f"step {point.step}, time {point.timestamp}: {number(point.value)}"}
 
 
-async def _summaries(pieces: AsyncIterator[Sequence[Point]]) -> dict[str, Summary]:
+async def _summaries(histories: Histories, run_id: str) -> tuple[dict[str, Summary], dict[str, Unread]]:
+    """Return the summary of each key of a run, and the keys that cannot be read."""
     found: dict[str, Summary] = {}
-    async for piece in pieces:
-        for point in piece:
-            found.setdefault(point.key, Summary()).add(point)
-    return found
+    unread: dict[str, Unread] = {}
+    for last in histories.latest.get(run_id, ()):
+        try:
+            async for piece in histories.of(run_id, last.key):
+                for point in piece:
+                    found.setdefault(point.key, Summary()).add(point)
+        except ObjectError as error:
+            unread[last.key] = Unread.of(error)
+    return found, unread
 
 
 def _canonical(point: Point) -> tuple[int, int, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from bulkexim.errors import ObjectError
 from bulkexim.ids import MARKER_TAG, PREFIX, DestinationId, SourceId
 from bulkexim.kinds.compare import listings
 from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Paired, Present, Sides, Subject
 from bulkexim.kinds.compare.cut import whole
+from bulkexim.kinds.compare.difference import Unread
 from bulkexim.kinds.compare.records import Version, value_of
 from bulkexim.kinds.compare.tags import KEPT, carried, kept, original, tag_facts
 from bulkexim.kinds.compare.version_source import VersionSources
@@ -84,8 +86,8 @@ class ModelVersionComparison(Comparison[Version]):
             expected |= kept(status=value.status, status_message=value.status_message)
         tags = {tag.key: tag.value for tag in found.tags}
         wanted, there = tag_facts(expected, tags)
-        source, points_to = await self._sources.sides(value, found, tags)
-        run, run_there = await self._sources.runs(value, found, tags)
+        source, points_to = await _sides(self._sources.sides(value, found, tags))
+        run, run_there = await _sides(self._sources.runs(value, found, tags))
         partners = self.ends.partners
         return Sides(
             {
@@ -118,6 +120,14 @@ class ModelVersionComparison(Comparison[Version]):
     @property
     def _sources(self) -> VersionSources:
         return VersionSources(self.ends)
+
+
+async def _sides(asked: Awaitable[tuple[str, str]]) -> tuple[str | Unread, str | Unread]:
+    """Return both sides of a field, or that it cannot be read, which says nothing of the others."""
+    try:
+        return await asked
+    except ObjectError as error:
+        return Unread.of(error), Unread.of(error)
 
 
 def _stranger(found: Version) -> str:

@@ -14,7 +14,7 @@ from bulkexim.errors import BulkeximError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.compare.roots import Root, Stored
 from bulkexim.ledger.queries import Queries, look
-from bulkexim.left_behind import LeftBehind
+from bulkexim.left_behind import Cause, LeftBehind
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Record:
         if self.ledger is None:
             return ()
         try:
-            return (await self.ledger.left_behind(kind, [src_id])).get(src_id, ())
+            left = (await self.ledger.left_behind(kind, [src_id])).get(src_id, [])
+            points = await self.ledger.unmoved_points(src_id) if kind == "logged_model" else []
+            return [*left, *(LeftBehind(Cause.VALUE, one.detail) for one in points)]
         except BulkeximError:
             return ()
 

@@ -7,12 +7,13 @@ owns the root.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, NamedTuple, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
 
 import aiofiles
 import msgspec
@@ -23,11 +24,12 @@ from bulkexim.ends.server import Server, segment
 from bulkexim.errors import ObjectError
 
 SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
-#: Folders above a file: a listing that lists its own folder ends here.
-DEEPEST = 100
+#: Folders above a file: a listing that lists its own folder ends here, or where so many folders go on below that.
+DEEPEST, ENDLESS = 100, 20
 CHUNK = 1024 * 1024
 #: Characters of a path that a sentence repeats.
 SHOWN = 80
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Chunks = AsyncIterator[bytes]
 
@@ -61,13 +63,25 @@ class _Listing(msgspec.Struct, frozen=True):
     next_page_token: str | None = None
 
 
+@dataclass(slots=True)
+class Shown:
+    """What a way shows of a root: every file by its path below it, and what it does not give, with the reason.
+
+    The path of a folder ends with a slash; that of the root is "". ``listed`` are the folders that were listed.
+    """
+
+    files: dict[str, Stored] = field(default_factory=dict)
+    unread: dict[str, ObjectError] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+
+
 class Way(Protocol):
     """One way to the files of a root."""
 
-    async def files(self) -> dict[str, Stored]:
-        """Return every file by its path below the root.
+    async def shown(self) -> Shown:
+        """Return what it shows; a folder that cannot be listed stops no other.
 
-        :raises ObjectError: a folder cannot be listed
+        :raises FatalError: it leads nowhere
         """
 
     def read(self, path: str) -> AbstractAsyncContextManager[Chunks]:
@@ -81,20 +95,54 @@ class Asked:
     entries: Callable[[str], Awaitable[list[Entry]]]
     read: Callable[[str], AbstractAsyncContextManager[Chunks]]
 
-    async def files(self) -> dict[str, Stored]:
-        found: dict[str, Stored] = {}
-        folders = [""]
+    async def shown(self) -> Shown:
+        shown, folders, known, ends = Shown(), [""], {""}, 0
         while folders:
             folder = folders.pop()
-            for entry in await self.entries(folder):
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                if not entry.is_dir:
-                    found[path] = Stored(entry.size)
-                elif path.count("/") >= DEEPEST or entry.name in {"", ".", ".."}:
-                    raise ObjectError("unsafe file name", f"The server lists a folder {path[:SHOWN]!r} without an end.")
-                else:
+            name = f"{folder}/" if folder else ""
+            if ends == ENDLESS:
+                shown.unread[name] = _odd(folder, "is one of more than anybody can list")
+                continue
+            try:
+                entries = await self.entries(folder)
+            except ObjectError as error:
+                shown.unread[name] = error
+                continue
+            known |= {name + entry.name for entry in entries if entry.is_dir}
+            other = taken_for(folder)
+            if other != folder and (not entries or other in known):
+                shown.unread[name] = _odd(folder, f"is shown as if it were {other!r}")
+                continue
+            shown.listed.add(name)
+            for entry in entries:
+                path = name + entry.name
+                if problem := _problem(path):
+                    shown.unread[f"{path}/" if entry.is_dir else path] = _odd(path, problem)
+                elif entry.is_dir:
                     folders.append(path)
-        return found
+                else:
+                    shown.files[path] = Stored(entry.size)
+            ends += any(entry.is_dir and (name + entry.name).count("/") > DEEPEST for entry in entries)
+        return shown
+
+
+def taken_for(path: str) -> str:
+    """Return the path that a server of today takes another one for: it decodes it, and takes it for an address."""
+    try:
+        return _CONTROL.sub("", urlunparse(urlparse(unquote(path)))).strip("/")
+    except ValueError:
+        return ""
+
+
+def _problem(path: str) -> str:
+    if path.count("/") > DEEPEST:
+        return f"is more than {DEEPEST} folders deep"
+    return "is no path" if {"", ".", ".."} & set(path.split("/")) else ""
+
+
+def _odd(path: str, problem: str) -> ObjectError:
+    shown = path if len(path) <= SHOWN else f"{path[:SHOWN]}…"
+    return ObjectError("unsafe file name", f"The name {shown!r} {problem}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +151,41 @@ class Seen:
 
     folder: Path
 
-    async def files(self) -> dict[str, Stored]:
-        return await to_thread.run_sync(self._files)
+    async def shown(self) -> Shown:
+        return await to_thread.run_sync(self._shown)
 
-    def _files(self) -> dict[str, Stored]:
-        found: dict[str, Stored] = {}
+    def _shown(self) -> Shown:
+        shown, folders = Shown(), [""]
+        while folders:
+            folder = folders.pop()
+            name = f"{folder}/" if folder else ""
+            try:
+                with os.scandir(self.folder / folder) as found:
+                    entries = list(found)
+            except FileNotFoundError:
+                entries = []  # A root without any file does not exist.
+            except OSError as error:
+                shown.unread[_text(name)] = _unreadable(error)
+                continue
+            shown.listed.add(_text(name))
+            folders += [name + entry.name for entry in entries if self._is_folder(shown, name, entry)]
+        return shown
+
+    def _is_folder(self, shown: Shown, above: str, entry: os.DirEntry[str]) -> bool:
+        """Return whether to go on into a folder; anything else is noted. As a server does, this follows links."""
+        path = above + entry.name
         try:
-            # As a server does, it follows links.
-            for place, folders, names in os.walk(self.folder, onerror=_raised, followlinks=True):
-                inside = Path(place).relative_to(self.folder)
-                if len(inside.parts) >= DEEPEST:
-                    folders.clear()
-                found |= {_text(inside / name): Stored((Path(place) / name).stat().st_size) for name in names}
+            is_dir, problem = entry.is_dir(), _problem(path) or _oddity(entry)
+            if not problem and is_dir:
+                return True
+            if not problem:
+                shown.files[_text(path)] = Stored(entry.stat().st_size)
+                return False
         except OSError as error:
-            raise _unreadable(error) from error
-        return found
+            shown.unread[_text(path)] = _unreadable(error)
+            return False
+        shown.unread[_text(f"{path}/" if is_dir else path)] = _odd(_text(path), problem)
+        return False
 
     @asynccontextmanager
     async def read(self, path: str) -> AsyncIterator[Chunks]:
@@ -133,14 +201,17 @@ async def _chunks(file: AsyncBufferedReader) -> Chunks:
         yield chunk
 
 
-def _raised(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):  # A root without any file does not exist.
-        raise error
+def _oddity(entry: os.DirEntry[str]) -> str:
+    """Say why nobody should open this."""
+    if entry.is_dir():
+        leads_up = entry.is_symlink() and Path(entry.path).parent.resolve().is_relative_to(Path(entry.path).resolve())
+        return "is a link to a folder above it" if leads_up else ""
+    return "" if entry.is_file() or entry.is_symlink() else "is neither a file nor a folder"
 
 
-def _text(path: Path) -> str:
-    # A name that is no text in UTF-8 is shown in escapes.
-    return path.as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
+def _text(path: str) -> str:
+    # A name that is no text in UTF-8 is shown in escapes, as a migration tells it.
+    return path.encode(errors="backslashreplace").decode()
 
 
 def _unreadable(error: OSError) -> ObjectError:
