@@ -123,13 +123,8 @@ def _close(console: Console, found: Verification, again: Invocation, *, repaired
         text = f"Next: move again what is missing or can be changed ({found.mendable:,} objects), and nothing else."
         say_advice(console, Advice(text, again.command("migrate-workspace", repair=True)), again.secrets)
     if found.excess:
-<<<<<<< HEAD
         text = f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes."
         say_advice(console, Advice(text, again.command("sweep")), again.secrets)
-    if left := found.different - found.mendable - found.excess:
-=======
-        say(console, f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes.")
-        _say_command(console, again, again.command("sweep"))
     if found.left_behind:
         causes = ",".join(found.left_behind)
         say(
@@ -138,7 +133,6 @@ def _close(console: Console, found: Verification, again: Invocation, *, repaired
             f"again does not bring it. Mend what the report of that migration names, or add --accept {causes}",
         )
     if left := found.different - found.mendable - found.excess - found.kept_back:
->>>>>>> h5
         say(
             console,
             f"{left:,} stay as they are: MLflow's API cannot change these fields, or shows no such folders, and a "
