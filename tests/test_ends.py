@@ -134,6 +134,18 @@ def test_what_another_source_brought_is_no_cause_for_a_warning(
     assert (report.failures, report.warnings) == ((), ())
 
 
+def test_where_nobody_can_tell_two_sources_apart_that_is_told(fresh_server: StartServer, tmp_path: Path) -> None:
+    one, other, destination = fresh_server(), fresh_server(), fresh_server()
+    for source in (one, other):
+        client(source).create_experiment("shared")
+    migrated(one, destination, tmp_path / "one")
+    forget(destination, [IDENTITY_TAG, CREATED])
+    report = migrated(other, destination, tmp_path / "other")
+    told = "experiments of another source with the ids and names of some here (such as 'shared')"
+    assert [told in warning and "--source-id" in warning for warning in report.warnings].count(True) == 1
+    assert report.exit_code == 0
+
+
 def an_experiment(server: MlflowServer) -> None:
     client(server).create_experiment("one")
 
