@@ -9,11 +9,14 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from bulkexim.ends.server import Server
-from bulkexim.ids import SourceId
-from bulkexim.kinds.wire import Tag
+from bulkexim.ids import MARKER_TAG, SourceId, marker
+from bulkexim.kinds.columns import whole_tag
+from bulkexim.kinds.wire import Tag, tag_value
 
 PAGE = 1000
 GAP_TAG = "bulkexim.gap"
+SOURCE_TAG = "bulkexim.source.version"
+MODEL_TAG = "bulkexim.source.name"
 #: Causes of failures after which a number is lost for good: MLflow never gives one twice, not even a deleted one.
 NUMBER_TAKEN, NUMBER_LOST = "version number taken", "version number not kept"
 
@@ -81,6 +84,12 @@ async def versions_of(server: Server, name: str) -> list[ModelVersion]:
     """Return the versions of one model, lowest number first."""
     found = [version async for page in versions_by_page(server, name) for version in page]
     return sorted(found, key=lambda version: version.number)
+
+
+def came_from(version: ModelVersion, identity: str) -> SourceId | None:
+    """Return from which version of a source one of the destination came, by its tags and its marker."""
+    src_id = SourceId(f"{whole_tag(version.tags, MODEL_TAG)}/{tag_value(version.tags, SOURCE_TAG)}")
+    return src_id if tag_value(version.tags, MARKER_TAG) == marker(identity, "model_version", src_id) else None
 
 
 class Target(NamedTuple):
