@@ -95,7 +95,9 @@ def came_from(version: ModelVersion, identity: str) -> SourceId | None:
 class Target(NamedTuple):
     """What a source points to: an object of the source (``run``, ``logged_model``, ``model_version``) and a path in it.
 
-    ``kind`` is ``elsewhere`` for storage that belongs to none of them.
+    ``kind`` is ``registered_model`` for a version that is named by its stage, its alias, or as the latest one; the path
+    is what follows the name of the model then (``/Production``, ``@champion``, ``/latest``). It is ``elsewhere`` for
+    storage that belongs to none of them.
     """
 
     kind: str
@@ -113,12 +115,21 @@ def target(source: str) -> Target:
         run_id, _, path = source.removeprefix("runs:/").partition("/")
         return Target("run", SourceId(run_id), path)
     if source.startswith("models:/"):
-        name = source.removeprefix("models:/").rstrip("/")
-        if re.fullmatch(r"m-[0-9a-f]{32}", name):
-            return Target("logged_model", SourceId(name))
-        return Target("model_version", SourceId(name))
+        return _in_registry(source.removeprefix("models:/").strip("/"))
     if found := _IN_MODEL.search(source):
         return Target("logged_model", SourceId(found[1]), found[2] or "")
     if found := _IN_RUN.search(source):
         return Target("run", SourceId(found[1]), found[2] or "")
     return Target("elsewhere", SourceId(source))
+
+
+def _in_registry(name: str) -> Target:
+    """Return what follows ``models:/``, as ``mlflow.store.artifact.utils.models`` reads it."""
+    if found := re.fullmatch(r"(m-[0-9a-f]{32})(?:/(.*))?", name):
+        return Target("logged_model", SourceId(found[1]), found[2] or "")
+    model, slash, last = name.rpartition("/")
+    if re.fullmatch("[0-9]+", last) and model:
+        return Target("model_version", SourceId(name))
+    if not slash:
+        model, slash, last = name.rpartition("@")
+    return Target("registered_model", SourceId(model or name), f"{slash}{last}" if model else "")
