@@ -31,6 +31,10 @@ _OF_THE_SERVER = re.compile(
     r"mlflow-artifacts:/(?!/[^/])|file:|runs:/|models:/|[A-Za-z]:[\\/]|(?![A-Za-z][A-Za-z0-9+.-]*:)"
 )
 
+#: Since then a server follows a source in its registry when a version is created: a stage, an alias or "latest" fails
+#: with 500, and from 3.17 a number is put in its place (MLflow pull request 10078, ``server/handlers.py``).
+FOLLOWS_REFERENCES = (2, 8)
+
 Rows = dict[str, dict[SourceId, Row]]
 
 
@@ -104,14 +108,16 @@ class Sources:
     async def _referring(self, version: ModelVersion, to: Target, rows: Rows, *, final: bool) -> Origin:
         """Return the origin of a version that names another one by a stage, an alias, or as the latest.
 
-        It is tried as it is, with the name that the model has there; then the version that it means at present.
+        It is tried as it is, with the name that the model has there, and then the version that it means at present. A
+        server that would follow it gets that version at once: while others are still to come, it may mean another one.
         """
         model, run = rows[to.kind].get(to.id), rows["run"].get(version.run_id)
         given = version.run_id if run is None else run.dst_id or ""
         meant = await self._references.meant(to)
         as_it_is: tuple[Choice, ...] = ()
         # Not of a model that was not moved: there, another one may have taken its name.
-        if model is not None and model.dst_id is not None:
+        keeps = self._pair.destination.capabilities.version < FOLLOWS_REFERENCES
+        if keeps and model is not None and model.dst_id is not None:
             source = f"models:/{model.dst_id}{to.path}"
             as_it_is = (Choice(source, given), Choice(source))
         if meant is None:
@@ -121,9 +127,10 @@ class Sources:
             return Origin(as_it_is, remarks=(remark,))
         one = Target("model_version", meant)
         there = await self._pair.ledger.rows(one.kind, [one.id])
-        if meant == version.id and as_it_is:
-            return Origin(as_it_is, leads=True, meant=(meant,))
-        found = self._origin(version, one, rows | {one.kind: there}, final=final)
+        name, _, number = meant.rpartition("/")
+        found = None
+        if name != version.name or int(number) < version.number:  # Else it comes later than this one.
+            found = self._origin(version, one, rows | {one.kind: there}, final=final)
         found = found or await self._resolved(version, to, rows)
         if found.problem is not None:
             return found
@@ -192,7 +199,7 @@ class Sources:
         # Not as it is: another model may have taken that name at the destination.
         nowhere = Origin((Choice(GONE, run.dst_id or "" if run else version.run_id),))
         if await self._references.meant(to) is not None:
-            return replace(nowhere, lost="the version that it names was not moved")
+            return replace(nowhere, lost="the version that it names was not moved, or comes after it")
         remark = Remark("source of a version leads nowhere", _nowhere(version, "model version"))
         return replace(nowhere, remarks=(remark,))
 
@@ -209,16 +216,19 @@ def outcome(
 ) -> tuple[list[Remark], list[LeftBehind]]:
     """Return what became of a source, and of the run; ``refusal`` is what the destination said to the first choice."""
     remarks, left = [], []
+    said = f" ({refusal})" if refusal else ""
     if origin.leads and made.source not in {choice.source for choice in origin.choices}:
-        became = f"points to {made.source}" if origin.meant else "has a part of it"
-        became = "points nowhere" if made.source == GONE else became
-        said = f" ({refusal})" if refusal else ""
-        detail = f"{version.source}: the destination refuses it{said}; the version {became}, and a tag keeps it"
-        left.append(LeftBehind(Cause.VERSION_SOURCE, detail))
-    elif origin.meant and made.source.startswith("models:/") and made.source != origin.best.source:
-        said = f" ({refusal})" if refusal else ""
-        detail = f"{version.source}: the destination takes no such reference{said}; it points to {made.source}"
-        remarks.append(Remark("source of a version fixed to what it means now", detail))
+        detail = f"the destination refuses it{said}; the version has a part of it, and a tag keeps it"
+        if made.source == GONE:
+            detail = f"the destination refuses it{said}; the version points nowhere, and a tag keeps it"
+        elif origin.meant:
+            detail = (
+                f"it means {origin.meant[0]} by now; the version points to {made.source}, which MLflow cannot change"
+            )
+        left.append(LeftBehind(Cause.VERSION_SOURCE, f"{version.source}: {detail}"))
+    elif origin.meant and target(made.source).kind != "registered_model" and made.source != GONE:
+        detail = f"{version.source}: the destination keeps no such reference{said}; it points to {made.source}"
+        remarks.append(Remark("source of a version fixed to what it means at present", detail))
     if made.run_id not in (origin.best.run_id, cut(origin.best.run_id, RUN_ID)):
         ids = f"{made.run_id or 'no run'} in place of {origin.best.run_id or 'none'}"
         remarks.append(Remark("run of a version set by the destination", f"{ids}: there the source says which it is"))

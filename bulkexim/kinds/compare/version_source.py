@@ -50,9 +50,10 @@ class VersionSources(NamedTuple):
             here = self._there(Pointed("model_version", meant)) if meant else None
         else:
             here = self._there(to)
-        if here is None and to.kind in ("model_version", "reference") and source != version.source:
+        missed = here is None or (to.kind == "reference" and here != pointed(source))
+        if missed and to.kind in ("model_version", "reference") and source != version.source:
             # A version that was promoted from one that is gone may point to the files themselves.
-            here = self._there(pointed(await self._files(version)))
+            here = self._there(pointed(await self._files(version))) or here
         if here is not None:
             return str(here), str(pointed(source))
         by_right = source == NOWHERE and tags.get(f"{KEPT}source") == version.source and await self._leads_nowhere(to)
