@@ -41,7 +41,7 @@ async def total(pair: Pair) -> tuple[int | None, int]:
     """Return the number of runs, and how many requests it took."""
     selected = [one async for page in experiments(pair.source) for one in page]
     before = pair.source.client.traffic.requests
-    found = await RunKind(pair, Copier(pair.source.client, pair.source.client), selected).total()
+    found = await RunKind(pair, Copier(pair.source.client, pair.source.client), selected, selected).total()
     return found, pair.source.client.traffic.requests - before
 
 

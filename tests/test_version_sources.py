@@ -4,10 +4,11 @@ The odd ones are written into the source's database: today's MLflow takes few of
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from bulkexim import Report
 from bulkexim.kinds.version_source import GONE
+from bulkexim.kinds.version_values import target
 from tests.support.migrating import changes, migrated, moved
 from tests.support.oracle import read
 from tests.support.servers import MlflowServer, Servers
@@ -47,6 +49,9 @@ def _build(server: MlflowServer, scratch: Path) -> Odd:
     httpx.put(route, content=b"shared", trust_env=False).raise_for_status()
     build.client.create_registered_model("origin")
     build.client.create_model_version("origin", f"runs:/{first}/model", first)
+    build.client.set_registered_model_alias("origin", "champion", "1")
+    staged = {"name": "origin", "version": "1", "stage": "Production", "archive_existing_versions": False}
+    build.rest("POST", "2.0/mlflow/model-versions/transition-stage", staged)
     build.client.create_registered_model("odd")
     cases = {
         "storage of a run that is not here": (S3_OF_A_RUN, ""),
@@ -66,6 +71,12 @@ def _build(server: MlflowServer, scratch: Path) -> Odd:
         "place of the artifact service": ("mlflow-artifacts:/shared/model", ""),
         "empty place of the artifact service": (f"mlflow-artifacts:/1/{NO_RUN}/artifacts/model", ""),
         "plain": ("s3://bucket/plain", second),
+        "stage": ("models:/origin/Production", first),
+        "alias": ("models:/origin@champion", first),
+        "latest": ("models:/origin/latest", first),
+        "latest of its own model": ("models:/odd/latest", first),
+        "stage that no version has": ("models:/origin/Staging", first),
+        "last": (f"runs:/{first}/model", first),
     }
     versions = {}
     for number, (case, (source, run)) in enumerate(cases.items(), 1):
@@ -177,6 +188,51 @@ def test_a_run_that_the_source_does_not_have_either_is_no_loss(either: Arrived) 
         assert not any(detail.startswith(either.odd.versions[case][1]) for detail in either.behind)
     assert "source of a version leads nowhere" in {remarked.what for remarked in either.report.remarks}
     assert either.pair("version that is not here") == (GONE, either.run("first"))
+
+
+def test_a_version_that_another_one_names_by_stage_alias_or_as_the_latest_is_pointed_to(either: Arrived) -> None:
+    for case in ("stage", "alias", "latest"):
+        assert either.pair(case) == ("models:/origin/1", either.run("first"))
+        assert either.version(case).tags["bulkexim.source.source"] == either.odd.versions[case][1]
+    # One that comes later cannot be pointed to; its files can.
+    assert either.pair("latest of its own model") == (f"runs:/{either.run('first')}/model", either.run("first"))
+    told = {remarked.what: remarked.objects for remarked in either.report.remarks}
+    assert told["source of a version fixed to what it means at present"] == 4
+    # What means nothing at the source is nobody's loss.
+    assert either.pair("stage that no version has") == (GONE, either.run("first"))
+
+
+def test_a_reference_is_kept_where_the_destination_keeps_it(
+    odd: Odd, servers: Servers, mlflow_python: Callable[[str], str], tmp_path: Path
+) -> None:
+    server = servers.start(python=mlflow_python("2.1"))
+    settings: dict[str, Any] = {"model_renames": {"origin": "renamed"}, "models": ("odd", "origin")}
+    migrated(odd.server, server, tmp_path, **settings)
+    with closing(sqlite3.connect(server.database)) as database:
+        sources = dict(database.execute("select version, source from model_versions where name = 'odd'").fetchall())
+    for case in ("stage", "latest", "alias", "latest of its own model", "stage that no version has"):
+        number, source, _ = odd.versions[case]
+        assert sources[number] == source.replace("origin", "renamed")
+    lines = told(verified(odd.server, server, **settings))
+    numbers = [odd.versions[case][0] for case in ("stage", "latest", "alias", "latest of its own model")]
+    assert not [line for line in lines for number in numbers if line.startswith(f"model_version odd version {number} ")]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "named", "path"),
+    [
+        ("models:/big/7", "model_version", "big/7", ""),
+        ("models:/a/b:c/12/", "model_version", "a/b:c/12", ""),
+        ("models:/big/Production", "registered_model", "big", "/Production"),
+        ("models:/big/latest", "registered_model", "big", "/latest"),
+        ("models:/big@champion", "registered_model", "big", "@champion"),
+        ("models:/big", "registered_model", "big", ""),
+        (f"models:/{NO_MODEL}", "logged_model", NO_MODEL, ""),
+        (f"models:/{NO_MODEL}/sub", "logged_model", NO_MODEL, "sub"),
+    ],
+)
+def test_what_a_source_of_the_registry_names(source: str, kind: str, named: str, path: str) -> None:
+    assert tuple(target(source)) == (kind, named, path)
 
 
 def test_the_run_is_the_one_that_was_given_where_mlflow_takes_any(old: Arrived) -> None:

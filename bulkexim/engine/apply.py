@@ -70,7 +70,7 @@ class Apply:
         filled = await kind.fill(draft, row, details, fresh=fresh)
         await self.pair.ledger.filled(kind.name, draft.id, filled.bytes)
         self._step(kind, draft, State.FILLED, row)
-        if kind.container:
+        if kind.container or draft.last:
             return filled
         return await self.seal(kind, draft, row, filled, started)
 

@@ -24,7 +24,7 @@ from bulkexim.tasks import together
 
 @dataclass(slots=True)
 class Pass:
-    """Moves every selected object of one kind; `run` it once, and `close` a container when its content is there."""
+    """Moves every selected object of one kind; `run` it once, and `close` it when everything else is there."""
 
     kind: Kind[Any, Any]
     pair: Pair
@@ -97,9 +97,12 @@ class Pass:
         await self.told.all_failed(list(still.wanted), never)
 
     async def close(self) -> None:
-        """Seal a container's objects, now that everything they hold is there."""
+        """Seal containers, now that everything they hold is there, and what is sealed last."""
+        last = list(self.told.filled)
+        if not (self.kind.container or last):
+            return
         started = time.monotonic()
-        async for values in self.kind.pages():
+        async for values in self.kind.pages() if self.kind.container else self.kind.again(last):
             drafts = await self.kind.drafts(values, final=True)
             rows = await self.pair.ledger.rows(self.kind.name, [draft.id for draft in drafts])
             async with together() as tasks:
@@ -107,6 +110,9 @@ class Pass:
                     row = rows.get(draft.id)
                     if row is not None and row.dst_id is not None and not row.error:
                         tasks.start_soon(self._close_one, draft, row)
+        if not self.kind.container:
+            gone = ObjectError("gone at the source", "It was removed from the source before it was complete here.")
+            await self.told.all_failed(list(self.told.filled), gone)
         self.events.emit(PhaseEnded(self.kind.name, time.monotonic() - started))
 
     async def _close_one(self, draft: AnyDraft, row: Row) -> None:

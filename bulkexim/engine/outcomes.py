@@ -40,7 +40,7 @@ class Outcomes:
     events: Events
     listed: Counter[str]
     moved: int = 0
-    #: What filling containers brought, and whether that is a change, until they are closed.
+    #: What filling brought to containers and to what is sealed last, and whether that is a change, until `Pass.close`.
     filled: dict[SourceId, tuple[Filled, bool]] = field(default_factory=dict)
 
     @property

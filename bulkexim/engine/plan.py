@@ -151,8 +151,7 @@ class _Planning:
         safe, gone = await safeguards(pair, scope), await bring_back(pair, scope)
         warnings = (*self._warnings, *scope.warnings, *safe, *gone)
         way = copier(pair.source, pair.destination, pair.settings)
-        # What the plan met is in the ledger, but never complete there.
-        async for kinds in passes(pair, way, scope, pair.ledger.rows):
+        async for kinds in passes(pair, way, scope):
             for kind in kinds:
                 await recover(kind, pair.ledger)
             for kind in kinds:

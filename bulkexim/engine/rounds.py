@@ -224,7 +224,7 @@ class Round:
         before = self._partly.pop(draft.id, None)
         nothing_came = draft.growing or (before is not None and len(draft.left) + len(filled.left) >= before)
         unchanged = row.state is State.SEALED and draft.is_content(row.digest) and nothing_came
-        if self.kind.container:
+        if self.kind.container or draft.last:
             self.told.filled[draft.id] = filled, not unchanged
         else:
             await self.told.arrived(draft, filled, started, changed=not unchanged)

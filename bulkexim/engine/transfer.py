@@ -3,7 +3,8 @@
 A migration is a row of passes, one for each kind, in the order of their dependencies. A pass lists its kind at the
 source, compares with the ledger, and brings what is missing or changed to the destination (`moving`); what was deleted
 there meanwhile is missing too (`gone`). Containers (experiments, registered models) are closed at the end, when
-everything they hold is there; then both ends are looked at once more.
+everything they hold is there, and what nothing can be linked with afterwards (deleted logged models) is sealed then;
+at last both ends are looked at once more.
 """
 
 from __future__ import annotations
@@ -53,10 +54,9 @@ async def transfer(pair: Pair, copier: Copier, events: Events) -> None:
             if kind.until is State.SEALED:
                 done.append(moving)
         events.emit(Activity("looking for what is needed besides"))
-    events.emit(Activity("completing what holds others"))
+    events.emit(Activity("completing what holds others, and deleting what is deleted at the source"))
     for moving in reversed(done):
-        if moving.kind.container:
-            await moving.close()
+        await moving.close()
     for warning in shows_nothing(pair, scope, listed):
         events.emit(Warned(warning))
         if not scope.known:

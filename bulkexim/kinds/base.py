@@ -46,7 +46,9 @@ class Draft(Generic[P]):
     ``lane`` is the key of objects that must be moved one after the other. ``waits`` is the id of an object of the same
     kind to which a reference points, and which may still come. ``digest`` covers everything that would be written.
     ``growing`` says that the source may add to it in ways which the digest does not show. ``left`` is what of it will
-    not be at the destination. ``earlier`` makes the digest that an earlier release gave to the same content.
+    not be at the destination. ``earlier`` makes the digest that an earlier release gave to the same content. One that
+    is ``last`` is sealed when everything else is there, for nothing can be linked with it afterwards: `Kind.again` is
+    asked for it then.
     """
 
     id: SourceId
@@ -61,6 +63,7 @@ class Draft(Generic[P]):
     written: str = ""
     left: tuple[LeftBehind, ...] = ()
     earlier: Callable[[], str] | None = None
+    last: bool = False
 
     def is_content(self, digest: str) -> bool:
         """Return whether ``digest``, noted when the object was sealed, stands for this content."""
@@ -166,7 +169,7 @@ class Kind(ABC, Generic[V, P]):
     def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[V]]:
         """Yield objects once more, those of a lane in their order; what is not at the source any more is left out.
 
-        Needed where objects wait for others of the kind, or have a lane.
+        Needed where objects wait for others of the kind, have a lane, or are sealed last.
         """
         raise NotImplementedError(f"{len(ids)} objects of kind {self.name}")
 

@@ -41,13 +41,16 @@ from bulkexim.kinds.logged_model_values import (
     LoggedModel,
     OneModel,
     every_logged_model,
+    found_model,
     get_logged_model,
     logged_models,
     model_path,
+    models_of_versions,
 )
 from bulkexim.kinds.run_translation import DELETED
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.sizes import create, refused
+from bulkexim.kinds.version_values import ModelVersion, came_from
 from bulkexim.kinds.wire import (
     Tag,
     as_dicts,
@@ -87,29 +90,38 @@ class ModelPlan:
 
 
 class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
-    """The logged models of some experiments, or named ones."""
+    """Those of the ``selected`` experiments, and others that versions need (``needed``) from ``homes``."""
 
     name: ClassVar[str] = "logged_model"
     kept: ClassVar[tuple[str, ...]] = ("id", "creation time", "creator")
 
     def __init__(
-        self, pair: Pair, copier: Copier, selected: Sequence[Experiment], *, only: Sequence[SourceId] | None = None
+        self,
+        pair: Pair,
+        copier: Copier,
+        selected: Sequence[Experiment],
+        homes: Sequence[Experiment],
+        needed: Sequence[SourceId] = (),
     ) -> None:
         self._pair = pair
         self._copier = copier
         self._experiments = [found.experiment_id for found in selected]
-        self._deleted_experiments = {found.experiment_id for found in selected if found.deleted}
-        self._only = only
+        self._deleted_experiments = {found.experiment_id for found in homes if found.deleted}
+        self._needed = dict.fromkeys(needed)
         self._case = Case(pair.destination)
 
     async def pages(self) -> AsyncIterator[Sequence[LoggedModel]]:
-        if self._only is not None:
-            for model_id in self._only:
-                yield [await get_logged_model(self._pair.source, model_id)]
-            return
-        deleted = self._pair.settings.include_deleted
-        async for page in every_logged_model(self._pair.source, self._experiments, deleted=deleted):
+        source, deleted = self._pair.source, self._pair.settings.include_deleted
+        named = await models_of_versions(source) if deleted and self._experiments else set()
+        async for page in every_logged_model(source, self._experiments, deleted=deleted, named=named):
             yield page
+        async for page in self.again(list(self._needed)):
+            yield page
+
+    async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[LoggedModel]]:
+        for model_id in ids:
+            model = await found_model(self._pair.source, model_id)
+            yield [model] if model else []
 
     def made_from(self, value: LoggedModel) -> MadeFrom:
         return provenance_of(value.info.tags, SOURCE_TAG)
@@ -120,9 +132,10 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         experiments = await ledger.rows(ExperimentKind.name, {model.info.experiment_id for model in values})
         runs = await ledger.rows("run", {model.info.source_run_id for model in values if model.info.source_run_id})
         drafts = [self._draft(model, experiments, runs) for model in values]
-        if self._only is None:
-            return drafts
-        return [replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) for draft in drafts]
+        return [
+            replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) if draft.id in self._needed else draft
+            for draft in drafts
+        ]
 
     def _draft(
         self, model: LoggedModel, experiments: dict[SourceId, Row], runs: dict[SourceId, Row]
@@ -165,6 +178,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             growing=info.status not in (READY, FAILED) and not self._is_in_bin(model),
             remarks=tuple(remarks),
             written=key_list(tag.key for tag in (*tags, *kept_whole)),
+            # MLflow registers no version of a deleted one.
+            last=model.deleted,
         )
 
     def _is_in_bin(self, model: LoggedModel) -> bool:
@@ -276,8 +291,13 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         known = await self._pair.ledger.placed(ExperimentKind.name)
         deleted = self._pair.settings.include_deleted
-        async for page in every_logged_model(self._pair.destination, known, deleted=deleted):
+        # No search shows a deleted one, but the versions for which it was brought name it.
+        named = await models_of_versions(self._pair.destination, self._is_ours)
+        async for page in every_logged_model(self._pair.destination, known, deleted=deleted, named=named):
             yield [found for model in page if (found := self._recovered(model)) is not None]
+
+    def _is_ours(self, version: ModelVersion) -> bool:
+        return came_from(version, self._pair.source.identity) is not None
 
     def _recovered(self, model: LoggedModel) -> Recovered | None:
         info = model.info
@@ -314,7 +334,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         estimate = Estimate()
         for draft in drafts:
             info = draft.value.model.info
-            estimate = estimate.plus(Estimate(0, 1 + (info.status in (READY, FAILED)) + 2 * draft.value.model.deleted))
+            deleted = 2 * draft.value.model.deleted  # It is read again, and then deleted, at the end.
+            estimate = estimate.plus(Estimate(deleted, 1 + (info.status in (READY, FAILED)) + deleted))
             if self._pair.settings.artifacts:
                 estimate = estimate.plus(await count_files(self._pair, Root(info.artifact_uri, model_id=draft.id)))
         return estimate

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
 
 from bulkexim.ends.page_tokens import of_logged_models
 from bulkexim.ends.server import Server, segment
-from bulkexim.errors import NotFound, Refused
+from bulkexim.errors import NoSuchEndpoint, NotFound, Refused
 from bulkexim.ids import SourceId
 from bulkexim.kinds.history import Int64, MetricValue
 from bulkexim.kinds.run_search import search_runs
+from bulkexim.kinds.version_values import ModelVersion, model_versions, target
 from bulkexim.kinds.wire import Tag
 
 PAGE = 100
@@ -90,30 +92,43 @@ async def logged_models(
 
 
 async def every_logged_model(
-    server: Server, experiments: Sequence[str], *, deleted: bool
+    server: Server, experiments: Sequence[str], *, deleted: bool, named: AbstractSet[SourceId] = frozenset()
 ) -> AsyncIterator[Sequence[LoggedModel]]:
-    """Yield the logged models of some experiments; with ``deleted``, also those that a run still names as outputs."""
+    """Yield the logged models of some experiments; then the deleted ones, which no search shows.
+
+    These are the ones of ``named``, and with ``deleted`` those that a run still names as output.
+    """
+    seen: set[SourceId] = set()
     for start in range(0, len(experiments), EXPERIMENTS_AT_ONCE):
         chunk = experiments[start : start + EXPERIMENTS_AT_ONCE]
         active: set[SourceId] = set()
         async for page in logged_models(server, chunk):
-            if deleted:
-                active |= {model.info.model_id for model in page}
+            ids = {model.info.model_id for model in page}
+            active |= ids if deleted else set()
+            seen |= ids & named
             yield page
         if deleted:
-            async for found in deleted_logged_models(server, chunk, active):
+            async for found in deleted_logged_models(server, chunk, active | seen):
+                seen |= {model.info.model_id for model in found}
                 yield found
+    yield await _deleted(server, named - seen, experiments)
 
 
 async def deleted_logged_models(
-    server: Server, experiments: Sequence[str], seen: set[SourceId]
+    server: Server, experiments: Sequence[str], seen: AbstractSet[SourceId] = frozenset()
 ) -> AsyncIterator[list[LoggedModel]]:
     """Yield deleted logged models but those ``seen``: no search shows them, only outputs of runs still name them."""
+    known = set(seen)
     async for runs in search_runs(server, experiments, "ALL", ""):
-        named = {link.model_id for run in runs for link in run.outputs.model_outputs} - seen
-        seen |= named
-        found = [await _if_deleted(server, model_id) for model_id in sorted(named)]
-        yield [model for model in found if model is not None]
+        outputs = {link.model_id for run in runs for link in run.outputs.model_outputs} - known
+        known |= outputs
+        yield await _deleted(server, outputs, experiments)
+
+
+async def _deleted(server: Server, ids: AbstractSet[SourceId], experiments: Container[str]) -> list[LoggedModel]:
+    """Return those of some logged models that are deleted and belong to one of ``experiments``."""
+    found = [await _if_deleted(server, model_id) for model_id in sorted(ids)]
+    return [model for model in found if model is not None and model.info.experiment_id in experiments]
 
 
 async def _if_deleted(server: Server, model_id: SourceId) -> LoggedModel | None:
@@ -122,6 +137,30 @@ async def _if_deleted(server: Server, model_id: SourceId) -> LoggedModel | None:
     except Refused:
         return None  # Gone for good, or the server is too old to show it.
     return model if model.deleted else None
+
+
+async def found_model(server: Server, model_id: SourceId) -> LoggedModel | None:
+    """Return one logged model, or nothing where the server does not have it."""
+    try:
+        return await get_logged_model(server, model_id)
+    except (NotFound, NoSuchEndpoint):
+        return None
+
+
+async def models_of_versions(
+    server: Server, counts: Callable[[ModelVersion], bool] = lambda _: True
+) -> AbstractSet[SourceId]:
+    """Return the logged models to which the versions of a server point; ``counts`` says which versions matter.
+
+    Nothing is asked of a server that shows no deleted logged model, for these are what it is needed for.
+    """
+    if not server.capabilities.shows_deleted_logged_models:
+        return set()
+    found: set[SourceId] = set()
+    async for page in model_versions(server):
+        targets = (target(version.source) for version in page if counts(version))
+        found |= {to.id for to in targets if to.kind == "logged_model"}
+    return found
 
 
 async def get_logged_model(server: Server, model_id: str) -> LoggedModel:

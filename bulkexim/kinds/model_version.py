@@ -24,7 +24,6 @@ from bulkexim.kinds.columns import (
     lengths,
     missing,
     whole_or_cut,
-    whole_tag,
 )
 from bulkexim.kinds.registered_model import RegisteredModelKind
 from bulkexim.kinds.scope import Pair, chosen
@@ -33,9 +32,12 @@ from bulkexim.kinds.version_source import Choice, Sources, outcome
 from bulkexim.kinds.version_translation import VersionPlan, translated
 from bulkexim.kinds.version_values import (
     GAP_TAG,
+    MODEL_TAG,
     NUMBER_LOST,
     NUMBER_TAKEN,
+    SOURCE_TAG,
     ModelVersion,
+    came_from,
     model_versions,
     versions_by_page,
     versions_of,
@@ -50,8 +52,6 @@ from bulkexim.kinds.wire import (
 from bulkexim.ledger.schema import Row
 from bulkexim.left_behind import LeftBehind
 
-SOURCE_TAG = "bulkexim.source.version"
-MODEL_TAG = "bulkexim.source.name"
 CREATION_TAG = "bulkexim.source.creation_timestamp"
 #: Stands in a number that was deleted at the source until the next version is there.
 GAP_SOURCE = "s3://bulkexim/gap"
@@ -304,8 +304,8 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             yield [found for version in page if (found := self._recovered(version)) is not None]
 
     def _recovered(self, version: ModelVersion) -> Recovered | None:
-        src_id = SourceId(f"{whole_tag(version.tags, MODEL_TAG)}/{tag_value(version.tags, SOURCE_TAG)}")
-        if tag_value(version.tags, MARKER_TAG) != marker(self._pair.source.identity, self.name, src_id):
+        src_id = came_from(version, self._pair.source.identity)
+        if src_id is None:
             return None
         # Only one that got a number of its own is the object itself; see `create`.
         complete = src_id.endswith(f"/{version.version}")

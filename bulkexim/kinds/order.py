@@ -9,7 +9,7 @@ from typing import Any
 
 from bulkexim.artifacts.copier import Copier
 from bulkexim.config import ALL, Settings
-from bulkexim.errors import FatalError, NoSuchEndpoint, NotFound
+from bulkexim.errors import FatalError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.base import FOR_A_VERSION, Kind
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, experiments, names_of
@@ -19,7 +19,7 @@ from bulkexim.kinds.logged_model_values import (
     LoggedModel,
     deleted_logged_models,
     every_logged_model,
-    get_logged_model,
+    found_model,
     logged_models,
 )
 from bulkexim.kinds.model_version import ModelVersionKind
@@ -32,6 +32,8 @@ from bulkexim.kinds.version_values import model_versions, target
 from bulkexim.ledger.schema import State
 
 AnyKind = Kind[Any, Any]
+#: Returns those of some objects of a kind of which nothing need be asked.
+Known = Callable[[str, set[SourceId]], Awaitable[Container[SourceId]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,8 @@ async def _moves_logged_models(pair: Pair, known: Sequence[Experiment], selected
     if "logged_model" in pair.settings.without or not pair.source.capabilities.logged_models:
         return False
     present = await _shows(logged_models(pair.source, some, page=1) for some in _chunks(known))
-    if not present and pair.settings.include_deleted:
-        present = await _shows(deleted_logged_models(pair.source, some, set()) for some in _chunks(selected))
+    if not present and pair.settings.include_deleted and pair.source.capabilities.shows_deleted_logged_models:
+        present = await _shows(deleted_logged_models(pair.source, some) for some in _chunks(selected))
     if present and not pair.destination.capabilities.logged_models:
         raise FatalError(
             f"The destination is MLflow {pair.destination.capabilities.text} and cannot hold the logged models "
@@ -153,56 +155,65 @@ async def left_out(pair: Pair, scope: Scope) -> AsyncIterator[tuple[str, int]]:
 
 def every_kind(pair: Pair, copier: Copier, scope: Scope) -> list[AnyKind]:
     """Return each kind of the selection once, in order."""
-    kinds = tracking(pair, copier, scope.selected, logged=scope.logged_models)
+    kinds = tracking(pair, copier, scope, scope.selected)
     return [kind for kind in [*kinds, *(registry(pair) if scope.registry else [])] if kind.until is State.SEALED]
-
-
-Met = Callable[[str, set[SourceId]], Awaitable[Container[SourceId]]]
-
-
-async def passes(pair: Pair, copier: Copier, scope: Scope, met: Met | None = None) -> AsyncIterator[Sequence[AnyKind]]:
-    """Yield the kinds in groups; a later group is built when the earlier ones are moved.
-
-    ``met`` says which objects an earlier group brought: by default, those that the ledger knows to be complete.
-    """
-    yield tracking(pair, copier, scope.selected, logged=scope.logged_models)
-    if not scope.registry:
-        return
-    referenced = await _referenced(pair, scope, met or partial(_complete, pair))
-    if referenced.runs or referenced.models:
-        owners = [found for found in scope.known if found.experiment_id in referenced.experiments]
-        names = {found.name for found in (*scope.selected, *owners)}
-        check_names("--experiment-rename-file", pair.settings.experiment_renames, sorted(names))
-        # A version may point to a deleted one where the source has no other.
-        logged = scope.logged_models or bool(referenced.models)
-        yield tracking(pair, copier, owners, logged=logged, only=referenced)
-    yield registry(pair)
 
 
 @dataclass(frozen=True, slots=True)
 class Referenced:
-    """Runs and logged models to which selected versions point, that are not moved yet, and their experiments.
+    """Runs and logged models to which selected versions point, and which no selection brings; their experiments."""
 
-    Experiments that were ``moved`` already need not be moved again.
+    runs: Sequence[SourceId] = ()
+    models: Sequence[SourceId] = ()
+    experiments: frozenset[SourceId] = frozenset()
+
+
+async def passes(pair: Pair, copier: Copier, scope: Scope) -> AsyncIterator[Sequence[AnyKind]]:
+    """Yield the kinds in groups; a later group is built when the earlier ones are moved.
+
+    What only versions need comes with all the rest: MLflow links a logged model with its run when it is created, and
+    never later; and what is linked with an object must be there when that is written.
     """
+    needed = await _referenced(pair, scope, partial(_complete, pair)) if scope.registry else Referenced()
+    _check_experiment_names(pair, scope, needed)
+    yield tracking(pair, copier, scope, scope.selected, needed)
+    if not scope.registry:
+        return
+    # The source may be written to: what was selected a moment ago may be deleted by now.
+    later = await _referenced(pair, scope, pair.ledger.rows)
+    if later.runs or later.models:
+        _check_experiment_names(pair, scope, later)
+        moved = needed.experiments | {found.experiment_id for found in scope.selected}
+        yield tracking(pair, copier, scope, (), later, moved=moved)
+    yield registry(pair)
 
-    runs: Sequence[SourceId]
-    models: Sequence[SourceId]
-    experiments: frozenset[SourceId]
-    moved: frozenset[SourceId]
+
+def _check_experiment_names(pair: Pair, scope: Scope, needed: Referenced) -> None:
+    owners = {found.name for found in scope.known if found.experiment_id in needed.experiments}
+    names = sorted(owners | {found.name for found in scope.selected})
+    check_names("--experiment-rename-file", pair.settings.experiment_renames, names)
 
 
 def tracking(
-    pair: Pair, copier: Copier, selected: Sequence[Experiment], *, logged: bool, only: Referenced | None = None
+    pair: Pair,
+    copier: Copier,
+    scope: Scope,
+    selected: Sequence[Experiment],
+    needed: Referenced = Referenced(),
+    *,
+    moved: Container[SourceId] = (),
 ) -> list[AnyKind]:
-    """Return the kinds of the tracking store: experiments, then what they hold."""
-    moved = only.moved if only else frozenset()
-    runs = RunKind(pair, copier, selected, only=only.runs if only else None, with_models=logged)
-    first = ExperimentKind(pair, [found for found in selected if found.experiment_id not in moved])
+    """Return the kinds of the tracking store: experiments that are not ``moved`` yet, then what they hold."""
+    wanted = needed.experiments | {found.experiment_id for found in selected}
+    homes = [found for found in scope.known if found.experiment_id in wanted]
+    first = ExperimentKind(pair, [found for found in homes if found.experiment_id not in moved])
+    # A version may point to a deleted one where the source has no other.
+    logged = scope.logged_models or bool(needed.models)
+    runs = RunKind(pair, copier, selected, homes, needed.runs, with_models=logged)
     if not logged:
         return [first, runs]
-    models = LoggedModelKind(pair, copier, selected, only=only.models if only else None)
-    shells = RunShells(pair, copier, selected, only=only.runs if only else None)
+    models = LoggedModelKind(pair, copier, selected, homes, needed.models)
+    shells = RunShells(pair, copier, selected, homes, needed.runs)
     shells.models = models
     return [first, shells, models, runs]
 
@@ -213,40 +224,45 @@ def registry(pair: Pair) -> list[AnyKind]:
     return [registered, ModelVersionKind(pair, registered)]
 
 
-async def _referenced(pair: Pair, scope: Scope, met: Met) -> Referenced:
-    """Find runs that no selection brought, although a version needs them: deleted ones, or all with --models."""
+async def _referenced(pair: Pair, scope: Scope, known: Known) -> Referenced:
+    """Find runs that no selection brings, although a version needs them: deleted ones, or all with --models.
+
+    ``known`` says of which objects this need not be asked.
+    """
     everywhere = [found.experiment_id for found in scope.known]
-    moved = frozenset(found.experiment_id for found in scope.selected)
+    selected = frozenset(found.experiment_id for found in scope.selected)
     runs: dict[SourceId, SourceId] = {}
     models: dict[SourceId, SourceId] = {}
     async for page in model_versions(pair.source):
         chosen_ones = [version for version in page if chosen(pair.settings.models, version.name)]
         wanted_runs = {version.run_id for version in chosen_ones if version.run_id}
-        wanted_models: set[SourceId] = set()
+        wanted_models = {version.model_id for version in chosen_ones if version.model_id}
         for to in (target(version.source) for version in chosen_ones):
             if to.kind == "run":
                 wanted_runs.add(to.id)
             elif to.kind == "logged_model":
                 wanted_models.add(to.id)
         # A run that is not found is gone for good: the version keeps its id as provenance.
-        async for some in runs_by_id(pair.source, everywhere, await _unknown(met, "run", wanted_runs)):
+        async for some in runs_by_id(pair.source, everywhere, await _unknown(known, "run", wanted_runs)):
             runs |= {
                 run.info.run_id: run.info.experiment_id
                 for run in some
-                if not _is_selected(pair, moved, run.info.experiment_id, deleted=run.deleted, time=run.info.start_time)
+                if not _is_selected(
+                    pair, selected, run.info.experiment_id, deleted=run.deleted, time=run.info.start_time
+                )
             }
         if "logged_model" not in pair.settings.without and pair.destination.capabilities.logged_models:
-            for model_id in await _unknown(met, "logged_model", wanted_models):
-                model = await _found_model(pair, model_id)
+            for model_id in await _unknown(known, "logged_model", wanted_models):
+                model = await found_model(pair.source, model_id)
                 home = model.info.experiment_id if model else SourceId("")
-                if model and not _is_selected(pair, moved, home, deleted=model.deleted):
+                if model and not _is_selected(pair, selected, home, deleted=model.deleted):
                     models[model_id] = home
-    return Referenced(sorted(runs), sorted(models), frozenset(runs.values()) | frozenset(models.values()), moved)
+    return Referenced(sorted(runs), sorted(models), frozenset(runs.values()) | frozenset(models.values()))
 
 
-async def _unknown(met: Met, kind: str, ids: set[SourceId]) -> list[SourceId]:
-    known = await met(kind, ids)
-    return sorted(one for one in ids if one not in known)
+async def _unknown(known: Known, kind: str, ids: set[SourceId]) -> list[SourceId]:
+    there = await known(kind, ids)
+    return sorted(one for one in ids if one not in there)
 
 
 async def _complete(pair: Pair, kind: str, ids: set[SourceId]) -> Container[SourceId]:
@@ -263,10 +279,3 @@ def _is_selected(
     early = time is not None and settings.run_start_time is not None and time < settings.run_start_time
     late = time is not None and settings.runs_until is not None and time >= settings.runs_until
     return home in experiments and (settings.include_deleted or not deleted) and not early and not late
-
-
-async def _found_model(pair: Pair, model_id: SourceId) -> LoggedModel | None:
-    try:
-        return await get_logged_model(pair.source, model_id)
-    except (NotFound, NoSuchEndpoint):
-        return None

@@ -42,7 +42,7 @@ from bulkexim.kinds.wire import (
     provenance_of,
 )
 from bulkexim.ledger.queries import Link
-from bulkexim.ledger.schema import Row, State
+from bulkexim.ledger.schema import Row
 from bulkexim.left_behind import Cause, LeftBehind
 from bulkexim.tasks import together
 
@@ -58,7 +58,7 @@ class RunDetails:
 
 
 class RunKind(Kind[Run, RunPlan]):
-    """The runs of some experiments, or named ones."""
+    """The runs of the ``selected`` experiments, and others that versions need (``needed``) from ``homes``."""
 
     name: ClassVar[str] = "run"
     kept: ClassVar[tuple[str, ...]] = ("id",)
@@ -68,15 +68,17 @@ class RunKind(Kind[Run, RunPlan]):
         pair: Pair,
         copier: Copier,
         selected: Sequence[Experiment],
+        homes: Sequence[Experiment],
+        needed: Sequence[SourceId] = (),
         *,
-        only: Sequence[SourceId] | None = None,
         with_models: bool = False,
     ) -> None:
         self._pair = pair
         self._copier = copier
-        self._deleted_experiments = {found.experiment_id for found in selected if found.deleted}
+        self._deleted_experiments = {found.experiment_id for found in homes if found.deleted}
         self._experiments = [found.experiment_id for found in selected]
-        self._only = only
+        self._everywhere = [found.experiment_id for found in homes]
+        self._needed = dict.fromkeys(needed)
         self._with_models = with_models
         self._folders = RunFolders(pair.source)
         self._longest = lengths(pair.destination.capabilities)
@@ -85,18 +87,16 @@ class RunKind(Kind[Run, RunPlan]):
         self._go_along: dict[SourceId, bool] = {}
 
     async def pages(self) -> AsyncIterator[Sequence[Run]]:
-        if self._only is not None:
-            async for page in runs_by_id(self._pair.source, self._experiments, self._only):
-                yield await self._listed(page)
-            return
         for start in range(0, len(self._experiments), EXPERIMENTS_AT_ONCE):
             chunk = self._experiments[start : start + EXPERIMENTS_AT_ONCE]
             async for page in search_runs(self._pair.source, chunk, self._view, self._query):
                 yield await self._listed(page)
+        async for page in runs_by_id(self._pair.source, self._everywhere, list(self._needed)):
+            yield await self._listed(page)
 
     async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[Run]]:
         # Whatever became of them meanwhile: what was listed is moved.
-        async for page in runs_by_id(self._pair.source, self._experiments, ids):
+        async for page in runs_by_id(self._pair.source, self._everywhere, ids):
             yield await self._listed(page)
 
     async def _listed(self, page: Sequence[Run]) -> Sequence[Run]:
@@ -116,9 +116,11 @@ class RunKind(Kind[Run, RunPlan]):
         return " and ".join(f"attributes.start_time {sign} {time}" for sign, time in bounds if time is not None)
 
     async def total(self) -> int | None:
-        """Find the number of runs with a few one-row searches; the number of the last time is tried first."""
-        if self._only is not None:
-            return len(self._only)
+        selected = await self._total()
+        return None if selected is None else selected + len(self._needed)
+
+    async def _total(self) -> int | None:
+        """Find the number of selected runs with a few one-row searches; the number of the last time is tried first."""
         if len(self._experiments) > EXPERIMENTS_AT_ONCE or not self._experiments:
             return None if self._experiments else 0
         phases = await self._pair.ledger.in_thread(self._pair.ledger.phases)
@@ -160,9 +162,10 @@ class RunKind(Kind[Run, RunPlan]):
         known = Known(experiments, parents, models, self._deleted_experiments)
         artifacts = self._pair.settings.artifacts
         drafts = [translated(run, known, self._longest, final=final, artifacts=artifacts) for run in values]
-        if self._only is None or self.until is not State.SEALED:
-            return drafts
-        return [replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) for draft in drafts]
+        return [
+            replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) if draft.id in self._needed else draft
+            for draft in drafts
+        ]
 
     async def details(self, drafts: Sequence[Draft[RunPlan]]) -> RunDetails:
         latest = {draft.id: draft.value.run.data.metrics for draft in drafts}

@@ -26,9 +26,12 @@ class RunShells(RunKind):
             seen |= wanted
             known = await self._pair.ledger.rows(self.name, wanted)
             missing = sorted(run_id for run_id in wanted if run_id not in known or known[run_id].dst_id is None)
-            if self._only is not None:
-                missing = [run_id for run_id in missing if run_id in self._only]
-            async for page in runs_by_id(self._pair.source, self._experiments, missing, self._query, self._view):
+            source = self._pair.source
+            async for page in runs_by_id(source, self._experiments, missing, self._query, self._view):
+                yield page
+            # What a version needs comes whatever the selection says of deleted runs and times.
+            needed = [run_id for run_id in missing if run_id in self._needed]
+            async for page in runs_by_id(source, self._everywhere, needed):
                 yield page
 
     async def total(self) -> int | None:

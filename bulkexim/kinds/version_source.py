@@ -19,6 +19,7 @@ from bulkexim.ids import SourceId
 from bulkexim.kinds.base import Remark
 from bulkexim.kinds.columns import RUN_ID, cut
 from bulkexim.kinds.scope import Pair
+from bulkexim.kinds.version_references import References
 from bulkexim.kinds.version_values import ModelVersion, Target, target
 from bulkexim.ledger.schema import Row
 from bulkexim.left_behind import Cause, LeftBehind
@@ -29,6 +30,10 @@ GONE = "s3://bulkexim/gone"
 _OF_THE_SERVER = re.compile(
     r"mlflow-artifacts:/(?!/[^/])|file:|runs:/|models:/|[A-Za-z]:[\\/]|(?![A-Za-z][A-Za-z0-9+.-]*:)"
 )
+
+#: Since then a server follows a source in its registry when a version is created: a stage, an alias or "latest" fails
+#: with 500, and from 3.17 a number is put in its place (MLflow pull request 10078, ``server/handlers.py``).
+FOLLOWS_REFERENCES = (2, 8)
 
 Rows = dict[str, dict[SourceId, Row]]
 
@@ -46,17 +51,19 @@ class Origin:
     """What a version may get, best first; a later choice is for a destination that refuses the earlier ones.
 
     ``leads`` says that the choices lead to the files of the version, ``lost`` why they do not although the source has
-    them. ``waits`` while something that it points to may still come. ``earlier`` is what an earlier release would have
-    written, if it is as good.
+    them. ``waits`` is a version to which it points and which may still come. ``earlier`` is what an earlier release
+    would have written, if it is as good. ``meant`` is the version that a stage, an alias or "latest" means at the
+    source at present; nothing where the source says it by its number.
     """
 
     choices: tuple[Choice, ...] = ()
     leads: bool = False
     lost: str = ""
-    waits: bool = False
+    waits: SourceId | None = None
     remarks: tuple[Remark, ...] = ()
     problem: ObjectError | None = None
     earlier: Choice | None = None
+    meant: tuple[str, ...] = ()
 
     @property
     def best(self) -> Choice:
@@ -69,15 +76,12 @@ class Origin:
         return list(dict.fromkeys((*self.choices, Choice(GONE, self.best.run_id), Choice(GONE))))
 
 
-class _DownloadUri(msgspec.Struct, frozen=True):
-    artifact_uri: str = ""
-
-
 class Sources:
     """Translates the sources of versions with the ids that the ledger knows."""
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
+        self._references = References(pair.source)
         self._empty: dict[str, bool] = {}
 
     async def of(self, versions: Sequence[ModelVersion], *, final: bool) -> dict[SourceId, Origin]:
@@ -86,14 +90,52 @@ class Sources:
         rows = await self._rows(versions, targets)
         origins = {}
         for version in versions:
-            origin = self._origin(version, targets[version.id], rows, final=final)
-            if origin is None:
-                origin = await self._resolved(version, rows)
+            try:
+                origin = await self._of(version, targets[version.id], rows, final=final)
+            except CallError as error:
+                origin = Origin(problem=error)
             if origin.lost and await self._is_empty(version.source):
                 remark = Remark("source of a version leads nowhere", f"{version.source}: the source has no files there")
                 origin = replace(origin, lost="", remarks=(*origin.remarks, remark))
             origins[version.id] = origin
         return origins
+
+    async def _of(self, version: ModelVersion, to: Target, rows: Rows, *, final: bool) -> Origin:
+        if to.kind == "registered_model":
+            return await self._referring(version, to, rows, final=final)
+        return self._origin(version, to, rows, final=final) or await self._resolved(version, to, rows)
+
+    async def _referring(self, version: ModelVersion, to: Target, rows: Rows, *, final: bool) -> Origin:
+        """Return the origin of a version that names another one by a stage, an alias, or as the latest.
+
+        It is tried as it is, with the name that the model has there, and then the version that it means at present. A
+        server that would follow it gets that version at once: while others are still to come, it may mean another one.
+        """
+        model, run = rows[to.kind].get(to.id), rows["run"].get(version.run_id)
+        given = version.run_id if run is None else run.dst_id or ""
+        meant = await self._references.meant(to)
+        as_it_is: tuple[Choice, ...] = ()
+        # Not of a model that was not moved: there, another one may have taken its name.
+        keeps = self._pair.destination.capabilities.version < FOLLOWS_REFERENCES
+        if keeps and model is not None and model.dst_id is not None:
+            source = f"models:/{model.dst_id}{to.path}"
+            as_it_is = (Choice(source, given), Choice(source))
+        if meant is None:
+            if not as_it_is:
+                return await self._resolved(version, to, rows)
+            remark = Remark("source of a version leads nowhere", f"{version.source}: it means no version of the source")
+            return Origin(as_it_is, remarks=(remark,))
+        one = Target("model_version", meant)
+        there = await self._pair.ledger.rows(one.kind, [one.id])
+        name, _, number = meant.rpartition("/")
+        found = None
+        if name != version.name or int(number) < version.number:  # Else it comes later than this one.
+            found = self._origin(version, one, rows | {one.kind: there}, final=final)
+        found = found or await self._resolved(version, to, rows)
+        if found.problem is not None:
+            return found
+        choices = tuple(dict.fromkeys((*as_it_is, *(() if found.waits else found.choices))))
+        return replace(found, choices=choices, leads=found.leads or bool(as_it_is), earlier=None, meant=(meant,))
 
     async def _is_empty(self, source: str) -> bool:
         """Return whether the artifact service of the source has no file at a place; each is asked for once."""
@@ -115,14 +157,14 @@ class Sources:
         """Return the origin, or ``None`` for a reference to a version that is gone."""
         row, run = rows.get(to.kind, {}).get(to.id), rows["run"].get(version.run_id)
         for kind, needed in ((to.kind, row), ("run", run)):
-            if needed is not None and needed.dst_id is None and kind != "model_version":
+            if needed is not None and needed.dst_id is None and kind not in ("model_version", "registered_model"):
                 return _not_moved(kind, needed.src_id)
         # A run that the source does not have either is named as it is named there.
         given = version.run_id if run is None else run.dst_id or ""
         if row is not None and row.dst_id is not None:
             return _moved(version, to, row, given)
         if to.kind == "model_version":
-            return None if final else Origin((Choice("", given),), waits=True)
+            return None if final else Origin((Choice("", given),), waits=to.id)
         return self._elsewhere(version, to, given)
 
     def _elsewhere(self, version: ModelVersion, to: Target, given: str) -> Origin:
@@ -133,30 +175,33 @@ class Sources:
             return Origin(kept, leads=True, remarks=(remark,), earlier=Choice(version.source, given))
         if to.kind == "logged_model" and "logged_model" in self._pair.settings.without:
             return Origin((Choice(GONE, given),), lost="the logged model was left out (--without logged_model)")
+        if to.kind == "logged_model" and not self._pair.source.capabilities.shows_deleted_logged_models:
+            return Origin(kept, lost="it is deleted or gone, and the source, MLflow before 3.7, does not show which")
         if version.source.startswith(("runs:/", "models:/")):
             what = to.kind.replace("_", " ")
             return Origin(kept, remarks=(Remark("source of a version leads nowhere", _nowhere(version, what)),))
         return Origin(kept, lost="it is a place of the source server that belongs to nothing that was moved")
 
-    async def _resolved(self, version: ModelVersion, rows: Rows) -> Origin:
-        """Follow a reference to a version that is gone to the files themselves."""
-        params = {"name": version.name, "version": version.version}
-        try:
-            found = await self._pair.source.get("model-versions/get-download-uri", _DownloadUri, params)
-        except CallError:
-            found = _DownloadUri()
-        to = target(found.artifact_uri)
-        if found.artifact_uri and to.kind != "model_version":
-            known = await self._pair.ledger.rows(to.kind, [to.id])
-            stored = msgspec.structs.replace(version, source=found.artifact_uri)
-            origin = self._origin(stored, to, rows | {to.kind: rows.get(to.kind, {}) | known}, final=True)
+    async def _resolved(self, version: ModelVersion, to: Target, rows: Rows) -> Origin:
+        """Follow a reference to a version that was not moved, or is gone, to the files themselves."""
+        place = await self._references.place(version)
+        if place:
+            of_files = target(place)
+            known = await self._pair.ledger.rows(of_files.kind, [of_files.id])
+            stored = msgspec.structs.replace(version, source=place)
+            origin = self._origin(
+                stored, of_files, rows | {of_files.kind: rows.get(of_files.kind, {}) | known}, final=True
+            )
             if origin is not None:
-                remark = Remark("promoted from a version that is gone", version.source)
-                return replace(origin, remarks=(*origin.remarks, remark))
-        # Not as it is: another model may have taken that name at the destination.
-        remark = Remark("source of a version leads nowhere", _nowhere(version, "model version"))
+                what = "promoted from a version that is not moved, or gone"
+                return replace(origin, remarks=(*origin.remarks, Remark(what, version.source)))
         run = rows["run"].get(version.run_id)
-        return Origin((Choice(GONE, run.dst_id or "" if run else version.run_id),), remarks=(remark,))
+        # Not as it is: another model may have taken that name at the destination.
+        nowhere = Origin((Choice(GONE, run.dst_id or "" if run else version.run_id),))
+        if await self._references.meant(to) is not None:
+            return replace(nowhere, lost="the version that it names was not moved, or comes after it")
+        remark = Remark("source of a version leads nowhere", _nowhere(version, "model version"))
+        return replace(nowhere, remarks=(remark,))
 
 
 def left_of(version: ModelVersion, origin: Origin) -> tuple[LeftBehind, ...]:
@@ -171,11 +216,19 @@ def outcome(
 ) -> tuple[list[Remark], list[LeftBehind]]:
     """Return what became of a source, and of the run; ``refusal`` is what the destination said to the first choice."""
     remarks, left = [], []
+    said = f" ({refusal})" if refusal else ""
     if origin.leads and made.source not in {choice.source for choice in origin.choices}:
-        became = "points nowhere" if made.source == GONE else "has a part of it"
-        said = f" ({refusal})" if refusal else ""
-        detail = f"{version.source}: the destination refuses it{said}; the version {became}, and a tag keeps it"
-        left.append(LeftBehind(Cause.VERSION_SOURCE, detail))
+        detail = f"the destination refuses it{said}; the version has a part of it, and a tag keeps it"
+        if made.source == GONE:
+            detail = f"the destination refuses it{said}; the version points nowhere, and a tag keeps it"
+        elif origin.meant:
+            detail = (
+                f"it means {origin.meant[0]} by now; the version points to {made.source}, which MLflow cannot change"
+            )
+        left.append(LeftBehind(Cause.VERSION_SOURCE, f"{version.source}: {detail}"))
+    elif origin.meant and target(made.source).kind != "registered_model" and made.source != GONE:
+        detail = f"{version.source}: the destination keeps no such reference{said}; it points to {made.source}"
+        remarks.append(Remark("source of a version fixed to what it means at present", detail))
     if made.run_id not in (origin.best.run_id, cut(origin.best.run_id, RUN_ID)):
         ids = f"{made.run_id or 'no run'} in place of {origin.best.run_id or 'none'}"
         remarks.append(Remark("run of a version set by the destination", f"{ids}: there the source says which it is"))

@@ -9,7 +9,7 @@ from functools import partial
 from bulkexim.kinds.base import Draft, Remark
 from bulkexim.kinds.columns import DESCRIPTION, RUN_ID, RUN_LINK, SOURCE, Text, copies, told, unfit, unfit_tags
 from bulkexim.kinds.version_source import Choice, Origin, left_of
-from bulkexim.kinds.version_values import ModelVersion, target
+from bulkexim.kinds.version_values import ModelVersion
 from bulkexim.kinds.wire import Tag, content_digest, earlier_digest, key_list, provenance, users_tags
 from bulkexim.ledger.schema import Row
 
@@ -69,11 +69,11 @@ def translated(value: ModelVersion, model: Row | None, origin: Origin, longest: 
         id=value.id,
         name=f"{plan.model or value.name} version {value.version}",
         value=plan,
-        digest=content_digest(*content, origin.best.source, origin.best.run_id),
+        digest=content_digest(*content, origin.best.source, origin.best.run_id, *origin.meant),
         earlier=partial(earlier_digest, *content, *origin.earlier[:2]) if origin.earlier else None,
         src_location=value.source,
         lane=value.name,
-        waits=target(value.source).id if origin.waits else None,
+        waits=origin.waits,
         remarks=(*remarks, *told(texts)),
         written=key_list(tag.key for tag in (*tags, *kept_whole)),
         left=left_of(value, origin),

@@ -9,11 +9,14 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from bulkexim.ends.server import Server
-from bulkexim.ids import SourceId
-from bulkexim.kinds.wire import Tag
+from bulkexim.ids import MARKER_TAG, SourceId, marker
+from bulkexim.kinds.columns import whole_tag
+from bulkexim.kinds.wire import Tag, tag_value
 
 PAGE = 1000
 GAP_TAG = "bulkexim.gap"
+SOURCE_TAG = "bulkexim.source.version"
+MODEL_TAG = "bulkexim.source.name"
 #: Causes of failures after which a number is lost for good: MLflow never gives one twice, not even a deleted one.
 NUMBER_TAKEN, NUMBER_LOST = "version number taken", "version number not kept"
 
@@ -83,10 +86,18 @@ async def versions_of(server: Server, name: str) -> list[ModelVersion]:
     return sorted(found, key=lambda version: version.number)
 
 
+def came_from(version: ModelVersion, identity: str) -> SourceId | None:
+    """Return from which version of a source one of the destination came, by its tags and its marker."""
+    src_id = SourceId(f"{whole_tag(version.tags, MODEL_TAG)}/{tag_value(version.tags, SOURCE_TAG)}")
+    return src_id if tag_value(version.tags, MARKER_TAG) == marker(identity, "model_version", src_id) else None
+
+
 class Target(NamedTuple):
     """What a source points to: an object of the source (``run``, ``logged_model``, ``model_version``) and a path in it.
 
-    ``kind`` is ``elsewhere`` for storage that belongs to none of them.
+    ``kind`` is ``registered_model`` for a version that is named by its stage, its alias, or as the latest one; the path
+    is what follows the name of the model then (``/Production``, ``@champion``, ``/latest``). It is ``elsewhere`` for
+    storage that belongs to none of them.
     """
 
     kind: str
@@ -104,12 +115,21 @@ def target(source: str) -> Target:
         run_id, _, path = source.removeprefix("runs:/").partition("/")
         return Target("run", SourceId(run_id), path)
     if source.startswith("models:/"):
-        name = source.removeprefix("models:/").rstrip("/")
-        if re.fullmatch(r"m-[0-9a-f]{32}", name):
-            return Target("logged_model", SourceId(name))
-        return Target("model_version", SourceId(name))
+        return _in_registry(source.removeprefix("models:/").strip("/"))
     if found := _IN_MODEL.search(source):
         return Target("logged_model", SourceId(found[1]), found[2] or "")
     if found := _IN_RUN.search(source):
         return Target("run", SourceId(found[1]), found[2] or "")
     return Target("elsewhere", SourceId(source))
+
+
+def _in_registry(name: str) -> Target:
+    """Return what follows ``models:/``, as ``mlflow.store.artifact.utils.models`` reads it."""
+    if found := re.fullmatch(r"(m-[0-9a-f]{32})(?:/(.*))?", name):
+        return Target("logged_model", SourceId(found[1]), found[2] or "")
+    model, slash, last = name.rpartition("/")
+    if re.fullmatch("[0-9]+", last) and model:
+        return Target("model_version", SourceId(name))
+    if not slash:
+        model, slash, last = name.rpartition("@")
+    return Target("registered_model", SourceId(model or name), f"{slash}{last}" if model else "")

@@ -14,6 +14,7 @@ from bulkexim.kinds.compare.base import NOT_OURS, Comparison, Facts, Paired, Pre
 from bulkexim.kinds.compare.cut import whole, whole_pairs
 from bulkexim.kinds.compare.masks import REGENERATED
 from bulkexim.kinds.compare.metrics import number
+from bulkexim.kinds.compare.pointing import pointed
 from bulkexim.kinds.compare.records import LoggedModel, value_of
 from bulkexim.kinds.compare.roots import Root
 from bulkexim.kinds.compare.tags import KEPT, carried, kept, tag_facts
@@ -37,8 +38,10 @@ class LoggedModelComparison(Comparison[LoggedModel]):
 
     async def subjects(self) -> AsyncIterator[Sequence[Subject[LoggedModel]]]:
         if self.only is None:
-            deleted = self.ends.named["source"] if self.ends.settings.include_deleted else set()
-            async for page in _all(self.ends.source, self.homes, deleted):
+            source, deleted = self.ends.source, set[str]()
+            if self.ends.settings.include_deleted:
+                deleted = self.ends.named["source"] | await _of_versions(source)
+            async for page in _all(source, self.homes, deleted):
                 yield [_subject(model) for model in page if not model.deleted or model.info.experiment_id in self.homes]
             return
         for start in range(0, len(self.only), self.window):
@@ -48,7 +51,8 @@ class LoggedModelComparison(Comparison[LoggedModel]):
     async def present(self) -> AsyncIterator[Sequence[Present]]:
         if self.ends.destination.capabilities.logged_models:
             known = sorted(self.ends.partners.of(self.home).values())
-            async for page in _all(self.ends.destination, known, self.ends.named["destination"]):
+            named = self.ends.named["destination"] | await _of_versions(self.ends.destination)
+            async for page in _all(self.ends.destination, known, named):
                 yield [self._present(found) for found in page]
 
     def _present(self, found: LoggedModel) -> Present:
@@ -71,8 +75,13 @@ class LoggedModelComparison(Comparison[LoggedModel]):
         return found
 
     def unseen(self, subject: Subject[LoggedModel]) -> str:
-        shown = not subject.deleted or self.ends.destination.capabilities.shows_deleted_logged_models
-        return "" if shown else "MLflow before 3.7 shows no deleted logged model"
+        if not subject.deleted:
+            return ""
+        if not self.ends.destination.capabilities.shows_deleted_logged_models:
+            return "MLflow before 3.7 shows no deleted logged model"
+        # What a run of the source names as output would be named by that of the destination too.
+        named = subject.id in self.ends.named["source"]
+        return "" if named else "it is deleted, and nothing at the destination names it: MLflow lists no such model"
 
     async def read(self, pairs: Sequence[Paired]) -> dict[str, LoggedModel]:
         return await _each(self.ends.destination, [paired.dst_id for paired in pairs])
@@ -119,6 +128,16 @@ async def _all(server: Server, homes: Sequence[str], named: set[str]) -> AsyncIt
     for start in range(0, len(left), LoggedModelComparison.window):
         found = await _each(server, left[start : start + LoggedModelComparison.window])
         yield [model for model in found.values() if model.deleted]
+
+
+async def _of_versions(server: Server) -> set[str]:
+    """Return the logged models to which versions point: those that are deleted are in no search."""
+    if not server.capabilities.shows_deleted_logged_models:
+        return set()
+    found: set[str] = set()
+    async for page in listings.versions(server):
+        found |= {to.id for to in (pointed(version.source) for version in page) if to.kind == "logged_model"}
+    return found
 
 
 async def _each(server: Server, ids: Sequence[str]) -> dict[str, LoggedModel]:

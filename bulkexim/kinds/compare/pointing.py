@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 
 class Pointed(NamedTuple):
-    """An object (``run``, ``logged_model``, ``model_version``) and a path in it; ``elsewhere`` is any other storage."""
+    """An object (``run``, ``logged_model``, ``model_version``) and a path in it.
+
+    A ``reference`` is a version by its stage (``name/Production``), its alias (``name@champion``) or as the latest one;
+    ``elsewhere`` is any other storage.
+    """
 
     kind: str
     id: str
@@ -22,7 +26,8 @@ class Pointed(NamedTuple):
 _WAYS = (
     (re.compile(r"runs:/+(?P<id>[^/]+)/?(?P<path>.*)", re.DOTALL), "run"),
     (re.compile(r"models:/+(?P<id>m-[0-9a-f]{32})/?(?P<path>.*)", re.DOTALL), "logged_model"),
-    (re.compile(r"models:/+(?P<id>.+?)/*(?P<path>)", re.DOTALL), "model_version"),
+    (re.compile(r"models:/+(?P<id>.+/[0-9]+)/*(?P<path>)", re.DOTALL), "model_version"),
+    (re.compile(r"models:/+(?P<id>.+?)/*(?P<path>)", re.DOTALL), "reference"),
     (re.compile(r".*/models/(?P<id>m-[0-9a-f]{32})/artifacts(?:/(?P<path>.*))?", re.DOTALL), "logged_model"),
     (re.compile(r".*/(?P<id>[0-9a-f]{32})/artifacts(?:/(?P<path>.*))?", re.DOTALL), "run"),
 )

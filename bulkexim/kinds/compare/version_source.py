@@ -19,6 +19,10 @@ from bulkexim.kinds.compare.tags import KEPT
 NOWHERE = "s3://bulkexim/gone"
 
 
+#: Versions in a row that point to one another, after which nobody follows them any further.
+LONGEST_CHAIN = 20
+
+
 class _Files(msgspec.Struct, frozen=True):
     artifact_uri: str = ""
 
@@ -37,10 +41,19 @@ class VersionSources(NamedTuple):
         to = pointed(version.source)
         if to.kind == "elsewhere" and version.model_id:
             to = Pointed("logged_model", version.model_id)
-        here = self._there(to)
-        if here is None and to.kind == "model_version" and source != version.source:
+        if to.kind == "reference":
+            name, suffix = _parts(to.id)
+            own = self.ends.partners.find("registered_model", name)
+            if own and source == f"models:/{own}{suffix}":
+                return source, source
+            meant = await self._meant(name, suffix)
+            here = self._there(Pointed("model_version", meant)) if meant else None
+        else:
+            here = self._there(to)
+        missed = here is None or (to.kind == "reference" and here != pointed(source))
+        if missed and to.kind in ("model_version", "reference") and source != version.source:
             # A version that was promoted from one that is gone may point to the files themselves.
-            here = self._there(pointed(await self._files(version)))
+            here = self._there(pointed(await self._files(version))) or here
         if here is not None:
             return str(here), str(pointed(source))
         by_right = source == NOWHERE and tags.get(f"{KEPT}source") == version.source and await self._leads_nowhere(to)
@@ -65,11 +78,38 @@ class VersionSources(NamedTuple):
         return to._replace(id=partner) if partner else None
 
     async def _files(self, version: Version) -> str:
-        params = {"name": version.name, "version": version.version}
-        try:
-            return (await self.ends.source.get("model-versions/get-download-uri", _Files, params)).artifact_uri
-        except CallError:
+        """Return where the files are to which a version leads, over other versions too; nothing where nobody knows."""
+        found: Version | None = version
+        for _ in range(LONGEST_CHAIN):
+            if found is None:
+                break
+            params = {"name": found.name, "version": found.version}
+            try:
+                uri = (await self.ends.source.get("model-versions/get-download-uri", _Files, params)).artifact_uri
+            except CallError:
+                uri = found.source
+            to = pointed(uri)
+            if to.kind not in ("model_version", "reference"):
+                return uri
+            found = await self._version(to.id if to.kind == "model_version" else await self._meant(*_parts(to.id)))
+        return ""
+
+    async def _version(self, version_id: str) -> Version | None:
+        name, _, number = version_id.rpartition("/")
+        return (await listings.versions_of(self.ends.source, name, [number])).get(number) if name else None
+
+    async def _meant(self, name: str, suffix: str) -> str:
+        """Return the version of the source that a stage, an alias or "latest" means at present, or nothing."""
+        model = await listings.registered_model(self.ends.source, name)
+        if model is None:
             return ""
+        if suffix.startswith("@"):
+            numbers = [one.version for one in model.aliases if one.alias == suffix[1:]]
+            return f"{name}/{numbers[0]}" if numbers else ""
+        found = await listings.versions_of(self.ends.source, name, ())
+        stage = suffix.lstrip("/").lower()
+        numbers = [one.version for one in found.values() if stage in ("latest", one.current_stage.lower())]
+        return f"{name}/{max(numbers, key=int)}" if numbers else ""
 
     async def _leads_nowhere(self, to: Pointed) -> bool:
         """Return whether the source does not have what a version of it points to."""
@@ -77,7 +117,10 @@ class VersionSources(NamedTuple):
         if to.kind == "run":
             return await listings.run(source, to.id) is None
         if to.kind == "logged_model":
-            return await listings.logged_model(source, to.id) is None
+            shown = source.capabilities.shows_deleted_logged_models
+            return shown and await listings.logged_model(source, to.id) is None
+        if to.kind == "reference":
+            return not await self._meant(*_parts(to.id))
         if to.kind == "model_version":
             name, _, number = to.id.rpartition("/")
             return number not in await listings.versions_of(source, name, [number])
@@ -96,3 +139,9 @@ class VersionSources(NamedTuple):
             version = (await listings.versions_of(destination, name, [number])).get(number)
             return version.run_id if version else None
         return None
+
+
+def _parts(reference: str) -> tuple[str, str]:
+    """Return the name of the model in a reference, and the rest with its separator."""
+    name, sign, rest = reference.rpartition("/" if "/" in reference else "@")
+    return (name, f"{sign}{rest}") if sign else (reference, "")
