@@ -25,6 +25,8 @@ def cause_of(kind: str, difference: Difference, left: Sequence[LeftBehind]) -> C
         return named or (Cause.FILE_NAME if "#" in key or unquote(key) != key else None)
     if kind == "model_version" and field in _OF_A_SOURCE:
         return Cause.VERSION_SOURCE
+    if (kind, field) == ("logged_model", "run"):
+        return _first(noted, Cause.LINK)
     if field in ("aliases", "model inputs", "model outputs") or (kind == "logged_model" and field == "metrics"):
         return _first(noted, Cause.LINK, *_OF_A_VALUE) if difference.found == ABSENT else None
     return _first(noted, *_OF_A_VALUE)
