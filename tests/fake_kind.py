@@ -46,12 +46,13 @@ class Crash(BaseException):
 
 @dataclass(frozen=True)
 class Thing:
-    """An object of the source. ``after`` is the id of another one that it refers to."""
+    """An object of the source. ``after`` is the id of another one that it refers to; one may be sealed ``last``."""
 
     id: str
     lane: str | None = None
     after: str | None = None
     content: str = "content"
+    last: bool = False
 
 
 @dataclass
@@ -128,6 +129,7 @@ class Things(Kind[Thing, Thing]):
                 # An object with its reference, and one that goes without it, are two things.
                 digest=thing.content + (thing.after or "") * (not final or thing.after in sealed),
                 lane=thing.lane,
+                last=thing.last,
                 waits=SourceId(thing.after) if thing.after and thing.after not in sealed and not final else None,
             )
             for thing in values

@@ -112,3 +112,18 @@ def test_a_repair_makes_no_deleted_model_again_that_stands_there(
     [line] = [line for line in told(verified(build.url, server)) if line.startswith("logged_model")]
     assert line.startswith("logged_model named not comparable it is deleted, and nothing at the destination names it")
     server.stop()
+
+
+def test_a_source_run_that_comes_after_its_logged_model_is_told_for_the_link_is_lost(
+    build: Builder, servers: Servers, tmp_path: Path
+) -> None:
+    server = servers.start()
+    migrated(build.url, server, tmp_path, without=("registered_model",))
+    assert _rows(server, SOURCE_RUNS) == [("beside", "active", "active")]
+    report = migrated(build.url, server, tmp_path)
+    lost = ("link", f"source run {build.runs['deleted']}: it came after this logged model")
+    assert (left_behind(report), report.exit_code) == ([lost], 3)
+    [line] = told(verified(build.url, server, work_dir=tmp_path))
+    assert line.startswith("logged_model of deleted run differs run")
+    assert told(verified(build.url, server, work_dir=tmp_path, accept=("link",))) == []
+    server.stop()

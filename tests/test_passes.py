@@ -240,3 +240,34 @@ async def test_a_phase_begins_and_ends_once(ends: Pair) -> None:
         PhaseStarted,
         PhaseEnded,
     ]
+
+
+async def test_what_is_sealed_last_is_sealed_when_the_pass_is_closed_and_told_once(ends: Pair) -> None:
+    kind = Things([Thing("first"), Thing("last", last=True)])
+    heard = Heard()
+    events = Events(heard)
+    one = Pass(kind, ends, events, Apply(ends, events, VirtualClock().skip))
+    await one.run()
+    assert (kind.destination.sealed, heard.outcomes) == (["first"], {Outcome.MOVED: 1})
+    await one.close()
+    assert (kind.destination.sealed, heard.outcomes) == (["first", "last"], {Outcome.MOVED: 2})
+    assert (await moved(ends, kind)).outcomes == {Outcome.ALREADY: 2}
+
+
+async def test_what_is_sealed_last_goes_on_after_a_stop_before_the_pass_was_closed(ends: Pair) -> None:
+    kind = Things([Thing("last", last=True)])
+    await moved(ends, kind)
+    assert kind.destination.sealed == []
+    one = Pass(kind, ends, Events(), Apply(ends, Events(), VirtualClock().skip))
+    await one.run()
+    await one.close()
+    assert (kind.destination.sealed, len(kind.destination.marks)) == (["last"], 1)
+
+
+async def test_what_is_gone_at_the_source_before_it_is_sealed_last_has_failed(ends: Pair) -> None:
+    kind, heard = Things([Thing("last", last=True)]), Heard()
+    one = Pass(kind, ends, Events(heard), Apply(ends, Events(heard), VirtualClock().skip))
+    await one.run()
+    kind.things.clear()
+    await one.close()
+    assert (heard.finished["last"].outcome, heard.finished["last"].cause) == (Outcome.FAILED, "gone at the source")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from bulkexim.errors import ObjectError
@@ -64,6 +64,10 @@ class Draft(Generic[P]):
     left: tuple[LeftBehind, ...] = ()
     earlier: Callable[[], str] | None = None
     last: bool = False
+
+    def noted(self, remark: Remark) -> Draft[P]:
+        """Return the draft with one more remark."""
+        return replace(self, remarks=(*self.remarks, remark))
 
     def is_content(self, digest: str) -> bool:
         """Return whether ``digest``, noted when the object was sealed, stands for this content."""

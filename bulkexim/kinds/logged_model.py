@@ -6,6 +6,7 @@ Their metrics are part of the metric stream of a run; the links are kept in the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -68,7 +69,7 @@ from bulkexim.kinds.wire import (
     users_tags,
 )
 from bulkexim.ledger.schema import Row
-from bulkexim.left_behind import LeftBehind
+from bulkexim.left_behind import Cause, LeftBehind
 
 #: Characters of a piece of what is kept whole in tags.
 PIECE = 8000
@@ -132,10 +133,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         experiments = await ledger.rows(ExperimentKind.name, {model.info.experiment_id for model in values})
         runs = await ledger.rows("run", {model.info.source_run_id for model in values if model.info.source_run_id})
         drafts = [self._draft(model, experiments, runs) for model in values]
-        return [
-            replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) if draft.id in self._needed else draft
-            for draft in drafts
-        ]
+        return [draft.noted(FOR_A_VERSION) if draft.id in self._needed else draft for draft in drafts]
 
     def _draft(
         self, model: LoggedModel, experiments: dict[SourceId, Row], runs: dict[SourceId, Row]
@@ -229,9 +227,11 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         left: list[LeftBehind] = []
         if not fresh:
             existing = await get_logged_model(self._pair.destination, row.dst_id or "")
+            unlinked = _unlinked(plan, existing)
             if existing.deleted:
-                return await self._left_alone(draft)
-            left = await self._refresh(draft, row, existing)
+                before = (await self._left_alone(draft)).left
+                return Filled(left=tuple(dict.fromkeys((*before, *unlinked))))
+            left = [*await self._refresh(draft, row, existing), *unlinked]
         source = Root(info.artifact_uri, model_id=draft.id, gone=plan.model.deleted)
         if not self._pair.settings.artifacts:
             return Filled(left=tuple(left))
@@ -358,6 +358,13 @@ def _digest(plan: ModelPlan, *, artifacts: bool) -> str:
     info = msgspec.structs.replace(model.info, tags=())
     params, metrics = unordered(model.data.params), unordered(model.data.metrics)
     return content_digest(info, params, metrics, model.deleted, plan.run, unordered(plan.tags), artifacts)
+
+
+def _unlinked(plan: ModelPlan, existing: LoggedModel) -> list[LeftBehind]:
+    """Return the link with the source run where that came later: MLflow makes it with the logged model, or never."""
+    if not plan.run or str(existing.info.source_run_id) == plan.run:
+        return []
+    return [LeftBehind(Cause.LINK, f"source run {plan.model.info.source_run_id}: it came after this logged model")]
 
 
 def _links(model: LoggedModel) -> list[tuple[object, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from bulkexim.artifacts.copier import Copier
@@ -162,10 +162,7 @@ class RunKind(Kind[Run, RunPlan]):
         known = Known(experiments, parents, models, self._deleted_experiments)
         artifacts = self._pair.settings.artifacts
         drafts = [translated(run, known, self._longest, final=final, artifacts=artifacts) for run in values]
-        return [
-            replace(draft, remarks=(*draft.remarks, FOR_A_VERSION)) if draft.id in self._needed else draft
-            for draft in drafts
-        ]
+        return [draft.noted(FOR_A_VERSION) if draft.id in self._needed else draft for draft in drafts]
 
     async def details(self, drafts: Sequence[Draft[RunPlan]]) -> RunDetails:
         latest = {draft.id: draft.value.run.data.metrics for draft in drafts}

@@ -44,6 +44,8 @@ def noted_cause(kind: str, difference: Difference | NotCompared, left: Sequence[
         return None
     if kind == "model_version" and field in _OF_A_SOURCE:
         return _first({one.cause for one in left}, Cause.VERSION_SOURCE)
+    if (kind, field) == ("logged_model", "run"):
+        return _first({one.cause for one in left}, Cause.LINK)
     if field in ("aliases", "model inputs", "model outputs") or (kind == "logged_model" and field == "metrics"):
         of_it = {one.cause for one in left if _is_of_run(one.detail, key)}
         return _first(of_it, Cause.LINK, *_OF_A_VALUE) if _is_absent(difference) else None
