@@ -1,5 +1,6 @@
 """What is not at the destination is named, counted and in the exit code, unless it was accepted."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.support.servers import Servers
 from tests.support.tenant import Tenant
 from tests.support.tenant.builder import START, Builder
 from tests.support.tenant.small import build_small
-from tests.test_bad_inputs.liar import Liar, listening
+from tests.test_bad_inputs.liar import TRUTH, Liar, listening
 from tests.tiny_server import Seen, Wire
 
 
@@ -192,7 +193,13 @@ def test_a_kind_that_cannot_be_counted_says_so_and_loses_no_report(liar: Liar, t
 
 
 def test_a_file_store_is_not_asked_for_what_it_cannot_hold(liar: Liar, tmp_path: Path) -> None:
-    liar.lying({"src GET api/3.0/mlflow/server-info": b'{"store_type": "FileStore"}'})
+    async def experiments(seen: Seen, wire: Wire) -> None:
+        assert isinstance(seen.body, bytes)
+        found = {} if b"DELETED_ONLY" in seen.body else TRUTH["src POST experiments/search"]
+        await wire.reply(json.dumps(found).encode(), "200 OK", "content-type: application/json")
+
+    info = b'{"store_type": "FileStore"}'
+    liar.lying({"src GET api/3.0/mlflow/server-info": info, "src POST experiments/search": experiments})
     assert migrated(liar.url("src"), liar.url("dst"), tmp_path).exit_code == 0
     asked = {seen.target.partition("?")[0] for seen in liar.seen}
     assert not {path for path in asked if "webhooks" in path or "gateway" in path or "datasets" in path}
