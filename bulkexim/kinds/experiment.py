@@ -198,12 +198,13 @@ class ExperimentKind(Kind[Experiment, Experiment]):
         tags, destination = [*self._tags(draft, mark), Tag(CREATED_TAG, mark)], self._pair.destination
         self._names.check(draft.id)
         await self._case.check("tags", (tag.key for tag in tags))
-        whole = True
+        whole, cuttable = True, bool(self._texts(draft.value))
 
         async def post(name: str, form: Form) -> Experiment:
             nonlocal whole
             sent = form.tags(tags, self._longest)
-            created, whole = await create(destination, "experiments/create", {"name": name}, _New, tags=sent)
+            body, bare = {"name": name}, form is Form.CUT or not cuttable
+            created, whole = await create(destination, "experiments/create", body, _New, tags=sent, bare=bare)
             return await experiment(destination, created.experiment_id)
 
         made, existed = await under_a_name(
@@ -211,7 +212,7 @@ class ExperimentKind(Kind[Experiment, Experiment]):
             EXPERIMENT_NAME,
             post,
             partial(named_experiment, destination),
-            cuttable=bool(self._texts(draft.value)),
+            cuttable=cuttable,
             ours=lambda found: tag_value(found.tags, MARKER_TAG) == mark,
         )
         return await self._adopted(draft, made, mark) if existed else _placed(made)._replace(whole=whole)

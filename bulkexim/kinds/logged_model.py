@@ -212,8 +212,9 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             }
             tags = _sent([*plan.tags, *marks(mark, draft.digest)], form)
             params, destination = _sent(plan.model.data.params, form), self._pair.destination
+            bare, once = form is Form.CUT or not plan.cuttable, Repeat.ONCE
             return await create(
-                destination, "logged-models", body, OneModel, tags=tags, params=params, repeat=Repeat.ONCE
+                destination, "logged-models", body, OneModel, tags=tags, params=params, bare=bare, repeat=once
             )
 
         made, whole = await whole_or_cut(post, cuttable=plan.cuttable)

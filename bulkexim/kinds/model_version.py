@@ -200,7 +200,8 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
             "run_link": form.text(plan.version.run_link, RUN_LINK),
             "description": form.text(plan.version.description, DESCRIPTION),
         }
-        return await self._post(model, [*form.tags(plan.tags, self._longest), *own], body)
+        tags = [*form.tags(plan.tags, self._longest), *own]
+        return await self._post(model, tags, body, bare=form is Form.CUT or not plan.cuttable)
 
     async def _arrived(self, model: str, wanted: int, mark: str) -> Placed | None:
         """Find the version under its own number: an earlier create may have been carried out after all."""
@@ -208,10 +209,10 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         ours = (version for version in found if tag_value(version.tags, MARKER_TAG) == mark)
         return next((_placed(version) for version in ours if version.number == wanted), None)
 
-    async def _post(self, model: str, tags: Sequence[Tag], fields: Mapping[str, str]) -> Made:
-        body, path = {"name": model, **fields}, "model-versions/create"
+    async def _post(self, model: str, tags: Sequence[Tag], fields: Mapping[str, str], *, bare: bool) -> Made:
+        body, path, to = {"name": model, **fields}, "model-versions/create", self._pair.destination
         try:
-            reply, whole = await create(self._pair.destination, path, body, _One, tags=tags, repeat=Repeat.ONCE)
+            reply, whole = await create(to, path, body, _One, tags=tags, bare=bare, repeat=Repeat.ONCE)
         except Refused:
             raise  # No number was taken.
         except CallError:
@@ -225,7 +226,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
 
         The placeholder goes when that next one is there: until then it keeps the highest number visible.
         """
-        created, _ = await self._post(model, [Tag(GAP_TAG, mark)], {"source": GAP_SOURCE})
+        created, _ = await self._post(model, [Tag(GAP_TAG, mark)], {"source": GAP_SOURCE}, bare=False)
         if created.number != number:
             await self._take_back(model, created.version)
             raise _number_lost(model, number, created.version)

@@ -218,7 +218,8 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
             nonlocal whole
             body = {"name": name, "description": form.text(draft.value.description, DESCRIPTION)}
             sent, path = form.tags(tags, MODEL_TAG), "registered-models/create"
-            _, whole = await create(self._pair.destination, path, body, Nothing, tags=sent)
+            bare = form is Form.CUT or not texts
+            _, whole = await create(self._pair.destination, path, body, Nothing, tags=sent, bare=bare)
             self.born.add(name)
             return RegisteredModel(name)
 

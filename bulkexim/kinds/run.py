@@ -207,11 +207,9 @@ class RunKind(Kind[Run, RunPlan]):
                 "run_name": form.text(info.run_name, RUN_NAME),
                 "start_time": info.start_time,
             }
-            sent, destination = (
-                [*form.tags(tags, self._longest.tag), *marks(mark, draft.digest)],
-                self._pair.destination,
-            )
-            return await create(destination, "runs/create", body, OneRun, tags=sent, repeat=Repeat.ONCE)
+            sent = [*form.tags(tags, self._longest.tag), *marks(mark, draft.digest)]
+            destination, bare = self._pair.destination, form is Form.CUT or not plan.cuttable
+            return await create(destination, "runs/create", body, OneRun, tags=sent, bare=bare, repeat=Repeat.ONCE)
 
         made, whole = await whole_or_cut(post, cuttable=plan.cuttable)
         return _placed(made.run)._replace(whole=whole)

@@ -38,11 +38,14 @@ async def create(
     *,
     tags: Iterable[Tag],
     params: Iterable[Tag] = (),
+    bare: bool,
     repeat: Repeat = Repeat.SAFE,
 ) -> tuple[T, bool]:
     """Make a create call, without the fields that are empty; return the reply, and whether everything was in the body.
 
-    :raises Refused: the server does not take it without any tags but our own
+    With ``bare``, what is refused with its tags and params is created with no tags but our own.
+
+    :raises Refused: the server does not take it
     """
     needed, others = list[Item](), [("params", param) for param in params]
     for tag in tags:
@@ -56,7 +59,7 @@ async def create(
     try:
         return await server.bodies.created(fixed, needed, others, post)
     except Refused as error:
-        if not is_for_a_value(error) or (not others and own == needed):
+        if not (bare and is_for_a_value(error)) or (not others and own == needed):
             raise
     made, _ = await server.bodies.created(fixed, own, (), post)
     return made, False
