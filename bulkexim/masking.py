@@ -20,8 +20,8 @@ T = TypeVar("T")
 Mask = Callable[[str], str]
 
 MASKED = "***"
-#: A secret may be broken over lines, as Base64 often is, and the break may be escaped.
-_BREAK = r"(?:\s|\\+[rn]|%0[AD])*"
+#: A secret may be broken over lines, as Base64 often is, and the break may be escaped, and quoted.
+_BREAK = r"(?:\s|(?:\\|%(?:25)*5C)+[rn]|%(?:25)*0[AD])*"
 
 _SPACE = r"(?:\s|%20|\+)"
 _QUOTE = r"(?:\\*[\"']|&quot;|&#39;|%22)"

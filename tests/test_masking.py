@@ -45,7 +45,7 @@ def test_a_known_secret_is_masked_in_every_form(form: Callable[[str], str]) -> N
     assert len(text) <= len("before '***==' after")
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n ", "\\n", "\\r\\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n ", "\\n", "\\r\\n", "%0A", "%250D%250A", "%5Cn", "%255Cr%255Cn"])
 def test_a_known_secret_is_masked_where_it_is_broken_over_lines(end: str) -> None:
     secret = "dXNlcjpwYXNzd29yZA=="
     for cut in range(1, len(secret)):
