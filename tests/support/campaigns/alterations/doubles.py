@@ -50,12 +50,16 @@ def _marker_gone(kind: str, store: Store, chance: Random) -> Altered | None:
 
 
 def _other_marker(kind: str, store: Store, chance: Random) -> Altered | None:
-    """Another marker is that of another source: what bears it is no stranger, and not ours."""
+    """Another marker is that of another source: what bears it is not ours.
+
+    Ids of runs and logged models are nobody else's, so that source is this one under another name.
+    """
     thing = chance.choice(store.things(kind))
     edits = (changed(store.tag_rows(thing)[MARKER_TAG], **{TAGS[kind].value: new_id(chance)}),)
     if kind == REGISTERED:
         return Altered(differs(thing, "marker"), edits)
-    return Altered(missing(thing), edits) if store.alone([thing]) else None
+    told = missing(thing) | (extra(thing) if kind in (RUN, MODEL) else frozenset())
+    return Altered(told, edits) if store.alone([thing]) else None
 
 
 def _other_source_id(kind: str, store: Store, chance: Random) -> Altered | None:
