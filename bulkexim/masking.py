@@ -95,8 +95,9 @@ def _forms(secret: str) -> Iterator[str]:
     packed = (b64encode(content).decode(), urlsafe_b64encode(content).decode())
     for form in (secret, *packed, *(one.rstrip("=") for one in packed)):
         yield from (form, quote(form), quote(form, safe=""), quote_plus(form))
-    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
-    yield from (html.escape(secret), html.escape(secret, quote=False))
+    told = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
+    for form in (*told, html.escape(secret), html.escape(secret, quote=False)):
+        yield from (form, quote(form), quote(form, safe=""))
 
 
 #: Masks what looks like a secret.

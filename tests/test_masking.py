@@ -29,6 +29,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON in Unicode": lambda secret: json.dumps(secret, ensure_ascii=False),
     "in a traceback": repr,
     "a page": html.escape,
+    "a page in an address": lambda secret: quote(html.escape(secret)),
+    "JSON in an address": lambda secret: quote(json.dumps(secret)[1:-1]),
     "Base64": lambda secret: b64encode(secret.encode()).decode(),
     "Base64 in lines": lambda secret: encodebytes((secret * 9).encode()).decode(),
     "Base64 in a query": lambda secret: quote_plus(b64encode(secret.encode()).decode()),
