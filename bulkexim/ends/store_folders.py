@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from bulkexim.ends.store_metas import (
     meta,
 )
 from bulkexim.ends.store_registry import registered_models
-from bulkexim.ends.store_values import Tree, checked_values, model_points, points, pruned, text
+from bulkexim.ends.store_values import Check, Tree, checked_values, model_points, points, pruned, text
 from bulkexim.ends.unaccounted import Unaccounted
 from bulkexim.left_behind import Cause
 
@@ -199,9 +199,7 @@ class _Experiment:
             self._add("run", folder.name, why, value=True, gone=gone)
 
         changed: dict[str, Tree | None] = {name: {} for name in _OF_A_RUN if not names.get(name)}
-        for name, check in (("metrics", points), ("params", text), ("tags", text)):
-            if names.get(name):
-                self._note(changed, name, checked_values(folder / name, check, tell))
+        self._values(changed, folder, names, points, tell)
         for name in ("inputs", "outputs"):
             if names.get(name):
                 self._note(changed, name, inputs.of(folder / name, tell))
@@ -209,6 +207,19 @@ class _Experiment:
             self.outputs.update(inside(folder / "outputs"))
         self.store.roots.add("run", known.artifact_uri or "", folder, by_right=self.deleted)
         return pruned(folder, list(names), changed)
+
+    def _values(
+        self,
+        changed: dict[str, Tree | None],
+        folder: Path,
+        names: Mapping[str, bool],
+        metrics: Check,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Check the metrics, params and tags of a run or a logged model."""
+        for name, check in (("metrics", metrics), ("params", text), ("tags", text)):
+            if names.get(name):
+                self._note(changed, name, checked_values(folder / name, check, tell))
 
     def _models(self, path: Path) -> Tree:
         changed: dict[str, Tree | None] = {}
@@ -235,9 +246,7 @@ class _Experiment:
             self._add("logged_model", folder.name, why, value=True, gone=gone)
 
         changed: dict[str, Tree | None] = {}
-        for name, check in (("metrics", model_points), ("params", text), ("tags", text)):
-            if names.get(name):
-                self._note(changed, name, checked_values(folder / name, check, tell))
+        self._values(changed, folder, names, model_points, tell)
         self.store.roots.add("logged_model", known.artifact_location, folder, by_right=self.deleted)
         return pruned(folder, list(names), changed)
 
