@@ -41,10 +41,10 @@ from bulkexim.kinds.logged_model_values import (
     LoggedModel,
     OneModel,
     every_logged_model,
-    found_model,
     get_logged_model,
     logged_models,
     model_path,
+    models_by_id,
     models_of_versions,
 )
 from bulkexim.kinds.run_translation import DELETED
@@ -106,6 +106,7 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         self._pair = pair
         self._copier = copier
         self._experiments = [found.experiment_id for found in selected]
+        self._homes = [found.experiment_id for found in homes]
         self._deleted_experiments = {found.experiment_id for found in homes if found.deleted}
         self._needed = dict.fromkeys(needed)
         self._case = Case(pair.destination)
@@ -119,9 +120,8 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
             yield page
 
     async def again(self, ids: Sequence[SourceId]) -> AsyncIterator[Sequence[LoggedModel]]:
-        for model_id in ids:
-            model = await found_model(self._pair.source, model_id)
-            yield [model] if model else []
+        async for page in models_by_id(self._pair.source, self._homes, ids):
+            yield page
 
     def made_from(self, value: LoggedModel) -> MadeFrom:
         return provenance_of(value.info.tags, SOURCE_TAG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Container, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -16,6 +17,7 @@ from bulkexim.kinds.history import Int64, MetricValue
 from bulkexim.kinds.run_search import search_runs
 from bulkexim.kinds.version_values import ModelVersion, model_versions, target
 from bulkexim.kinds.wire import Tag
+from bulkexim.tasks import together
 
 PAGE = 100
 EXPERIMENTS_AT_ONCE = 500
@@ -139,8 +141,52 @@ async def _if_deleted(server: Server, model_id: SourceId) -> LoggedModel | None:
     return model if model.deleted else None
 
 
-async def found_model(server: Server, model_id: SourceId) -> LoggedModel | None:
-    """Return one logged model, or nothing where the server does not have it."""
+async def models_by_id(
+    server: Server, experiments: Sequence[str], ids: Sequence[SourceId]
+) -> AsyncIterator[Sequence[LoggedModel]]:
+    """Yield those of the logged models ``ids`` that a server has, a hundred ids in one search of ``experiments``.
+
+    What no search shows is asked for by itself: it is deleted, or in another experiment, or gone for good.
+    """
+    # A version may name anything for its logged model; what is no id fits none, and would change the question.
+    ids = [model_id for model_id in ids if re.fullmatch(r"[\w-]{1,256}", model_id)]
+    for first in range(0, len(ids), PAGE):
+        missing = dict.fromkeys(ids[first : first + PAGE])
+        async for found in _shown(server, experiments, list(missing)):
+            for model in found:
+                missing.pop(model.info.model_id, None)
+            yield found
+        yield await _one_by_one(server, list(missing))
+
+
+async def _shown(
+    server: Server, experiments: Sequence[str], ids: Sequence[SourceId]
+) -> AsyncIterator[Sequence[LoggedModel]]:
+    """Yield those of some logged models that a search shows."""
+    query = f"model_id IN ({', '.join(map(repr, ids))})"
+    try:
+        for start in range(0, len(experiments), EXPERIMENTS_AT_ONCE):
+            async for found in logged_models(server, experiments[start : start + EXPERIMENTS_AT_ONCE], query):
+                yield found
+    except Refused:
+        return  # A file store does not understand a list of ids.
+
+
+async def _one_by_one(server: Server, ids: Sequence[SourceId]) -> list[LoggedModel]:
+    found: list[LoggedModel] = []
+
+    async def look(model_id: SourceId) -> None:
+        model = await _found_model(server, model_id)
+        if model is not None:
+            found.append(model)
+
+    async with together() as tasks:
+        for model_id in ids:
+            tasks.start_soon(look, model_id)
+    return found
+
+
+async def _found_model(server: Server, model_id: SourceId) -> LoggedModel | None:
     try:
         return await get_logged_model(server, model_id)
     except (NotFound, NoSuchEndpoint):

@@ -19,8 +19,8 @@ from bulkexim.kinds.logged_model_values import (
     LoggedModel,
     deleted_logged_models,
     every_logged_model,
-    found_model,
     logged_models,
+    models_by_id,
 )
 from bulkexim.kinds.model_version import ModelVersionKind
 from bulkexim.kinds.registered_model import RegisteredModelKind, registered_models
@@ -30,7 +30,6 @@ from bulkexim.kinds.run_shells import RunShells
 from bulkexim.kinds.scope import Pair, Unmatched, check_names, chosen, unused
 from bulkexim.kinds.version_values import model_versions, target
 from bulkexim.ledger.schema import State
-from bulkexim.tasks import together
 
 AnyKind = Kind[Any, Any]
 #: Returns those of some objects of a kind of which nothing need be asked.
@@ -254,27 +253,13 @@ async def _referenced(pair: Pair, scope: Scope, known: Known) -> Referenced:
             }
         if "logged_model" not in pair.settings.without and pair.destination.capabilities.logged_models:
             unknown = await _unknown(known, "logged_model", wanted_models)
-            models |= {
-                model.info.model_id: model.info.experiment_id
-                for model in await _found_models(pair, unknown)
-                if not _is_selected(pair, selected, model.info.experiment_id, deleted=model.deleted)
-            }
+            async for found in models_by_id(pair.source, everywhere, unknown):
+                models |= {
+                    model.info.model_id: model.info.experiment_id
+                    for model in found
+                    if not _is_selected(pair, selected, model.info.experiment_id, deleted=model.deleted)
+                }
     return Referenced(sorted(runs), sorted(models), frozenset(runs.values()) | frozenset(models.values()))
-
-
-async def _found_models(pair: Pair, ids: Sequence[SourceId]) -> list[LoggedModel]:
-    """Return those of some logged models that the source has; they are asked for side by side."""
-    found: list[LoggedModel] = []
-
-    async def look(model_id: SourceId) -> None:
-        model = await found_model(pair.source, model_id)
-        if model is not None:
-            found.append(model)
-
-    async with together() as tasks:
-        for model_id in ids:
-            tasks.start_soon(look, model_id)
-    return found
 
 
 async def _unknown(known: Known, kind: str, ids: set[SourceId]) -> list[SourceId]:
