@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from bulkexim import Report
@@ -85,3 +86,19 @@ def test_a_version_whose_source_is_refused_keeps_its_number_and_is_told(fragile:
     assert told == [("version-source", "of the bad run/1")]
     after = read(fragile.destination.url)
     assert sorted(after.versions) == [("good", 1), ("good", 2), ("of the bad run", 1), ("of the bad run", 2)]
+
+
+def test_an_alias_that_mlflow_refuses_takes_no_other_with_it(fragile: Fragile) -> None:
+    """No client sets such an alias; a database that was edited may hold one."""
+    for alias in ("v1", "zebra"):
+        fragile.sql("insert into registered_model_aliases (name, alias, version) values ('good', ?, 1)", alias)
+
+    report = fragile.migrated()
+
+    (failure,) = report.failures
+    assert (failure.kind, failure.name) == ("registered_model", "good")
+    assert "v1" in failure.error
+    assert dict(MlflowClient(fragile.destination.url).get_registered_model("good").aliases) == {"zebra": "1"}
+
+    fragile.sql("delete from registered_model_aliases where alias = 'v1'")
+    fragile.complete()

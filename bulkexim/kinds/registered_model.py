@@ -277,17 +277,27 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
     async def seal(self, draft: Draft[RegisteredModel], row: Row) -> None:
         destination, name = self._pair.destination, row.dst_id
         lost = await self._lost_aliases(draft.value)
+        refusals: list[Refused] = []
         for alias in draft.value.aliases:
-            if alias.alias in lost:
-                tag = {"name": name, "key": f"{PREFIX}source.alias.{alias.alias}", "value": alias.version}
-                await destination.send("POST", "registered-models/set-tag", tag)
-            else:
-                body = {"name": name, "alias": alias.alias, "version": alias.version}
-                await destination.send("POST", "registered-models/alias", body)
+            try:
+                await self._point(name, alias, kept=alias.alias in lost)
+            except Refused as error:
+                refusals.append(error)
         for key in gone(row.written, (ALIAS + alias.alias for alias in draft.value.aliases)):
             if key.startswith(ALIAS):
                 body = {"name": name, "alias": key.removeprefix(ALIAS)}
                 await destination.remove("DELETE", "registered-models/alias", body)
+        if refusals:
+            raise refusals[0]
+
+    async def _point(self, name: str | None, alias: Alias, *, kept: bool) -> None:
+        """Set an alias, or the tag by which it is ``kept``."""
+        if kept:
+            key = f"{PREFIX}source.alias.{alias.alias}"
+            path, body = "registered-models/set-tag", {"key": key, "value": alias.version}
+        else:
+            path, body = "registered-models/alias", {"alias": alias.alias, "version": alias.version}
+        await self._pair.destination.send("POST", path, {"name": name} | body)
 
     async def recover(self) -> AsyncIterator[Sequence[Recovered]]:
         async for page in registered_models(self._pair.destination, f"tags.`{MARKER_TAG}` LIKE '%'"):
