@@ -25,7 +25,7 @@ from bulkexim.http.limiter import Limiter
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.base import Draft, Estimate, Filled, Kind, Placed, Recovered
 from bulkexim.kinds.scope import Pair
-from bulkexim.ledger.journal import journal
+from bulkexim.ledger.opening import journal
 from bulkexim.ledger.schema import Row
 from tests.virtual_clock import VirtualClock
 

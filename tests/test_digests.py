@@ -20,7 +20,8 @@ from bulkexim.kinds.run_translation import Known, translated
 from bulkexim.kinds.run_values import Run, RunData, RunInfo, RunInputs
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.wire import Tag
-from bulkexim.ledger.journal import Journal, journal
+from bulkexim.ledger.journal import Journal
+from bulkexim.ledger.opening import journal
 from bulkexim.ledger.schema import State
 from tests.support.migrating import changes, migrated, moved
 from tests.support.oracle import read

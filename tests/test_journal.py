@@ -14,7 +14,8 @@ from anyio.lowlevel import checkpoint
 from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME
-from bulkexim.ledger.journal import Journal, journal
+from bulkexim.ledger.journal import Journal
+from bulkexim.ledger.opening import journal
 from bulkexim.ledger.queries import Failure, Progress, look
 from bulkexim.ledger.schema import Row, State
 

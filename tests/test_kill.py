@@ -13,7 +13,7 @@ from bulkexim import Settings
 from bulkexim.engine.migration import copier, ends
 from bulkexim.kinds.order import every_kind, resolve
 from bulkexim.kinds.scope import Pair
-from bulkexim.ledger.journal import blank
+from bulkexim.ledger.opening import blank
 from tests.support.campaigns.disks import NotAllowed
 from tests.support.campaigns.ground import Ground, prepare, single
 from tests.support.campaigns.kill import kill_everywhere, kill_in_chains

@@ -15,7 +15,7 @@ import pytest
 from bulkexim.errors import FatalError, TemporaryTrouble, UsageError
 from bulkexim.ids import SourceId
 from bulkexim.ledger.files import LEDGER_NAME, check_usable, locked
-from bulkexim.ledger.journal import journal
+from bulkexim.ledger.opening import journal
 from bulkexim.ledger.queries import look
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ import pytest
 from bulkexim.config import Level
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import LEDGER_NAME
-from bulkexim.ledger.journal import journal
+from bulkexim.ledger.opening import journal
 from bulkexim.ledger.queries import CopiedFile, look
 from tests.conftest import StartServer
 from tests.support.migrating import migrated

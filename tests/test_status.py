@@ -16,7 +16,7 @@ from bulkexim.cli.standing import KindStanding, Standing
 from bulkexim.engine.counts import Counts
 from bulkexim.engine.events import Event, Finished, PhaseStarted, Stepped
 from bulkexim.ids import SourceId
-from bulkexim.ledger.journal import journal
+from bulkexim.ledger.opening import journal
 from bulkexim.ledger.queries import look
 from bulkexim.left_behind import UNSUPPORTED_KINDS
 from tests.conftest import StartServer

@@ -25,7 +25,7 @@ from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.version_source import Choice, Origin
 from bulkexim.kinds.version_translation import VersionPlan
 from bulkexim.kinds.version_values import ModelVersion
-from bulkexim.ledger.journal import blank
+from bulkexim.ledger.opening import blank
 from bulkexim.ledger.queries import look
 from bulkexim.left_behind import UNSUPPORTED_KINDS
 from tests.support.campaigns.ground import Ground, prepare

@@ -14,7 +14,7 @@ from bulkexim.ends.server import connected
 from bulkexim.kinds.experiment import experiments
 from bulkexim.kinds.run import RunKind
 from bulkexim.kinds.scope import Pair
-from bulkexim.ledger.journal import blank
+from bulkexim.ledger.opening import blank
 from tests.support.servers import MlflowServer, Servers
 
 pytestmark = pytest.mark.anyio

@@ -38,7 +38,8 @@ from bulkexim.http.retry import Patience
 from bulkexim.ids import SourceId
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import holding, set_aside
-from bulkexim.ledger.journal import Journal, journal
+from bulkexim.ledger.journal import Journal
+from bulkexim.ledger.opening import journal
 from bulkexim.platforms import check_platform
 
 #: The workspace of a server that is asked without one.

@@ -45,7 +45,7 @@ from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unaccounted import unaccounted
 from bulkexim.kinds.unread import unread
 from bulkexim.kinds.unsupported import UnsupportedKinds
-from bulkexim.ledger.journal import rehearsal
+from bulkexim.ledger.opening import rehearsal
 from bulkexim.ledger.schema import Row, State
 from bulkexim.left_behind import Cause, accepts
 

@@ -16,7 +16,8 @@ from bulkexim.kinds.compare.listings import each, logged_model
 from bulkexim.kinds.logged_model import LoggedModelKind
 from bulkexim.kinds.run_translation import DELETED
 from bulkexim.ledger.files import holding
-from bulkexim.ledger.journal import Journal, journal
+from bulkexim.ledger.journal import Journal
+from bulkexim.ledger.opening import journal
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from bulkexim.errors import CallError, ObjectError
 from bulkexim.kinds.order import every_kind, resolve
 from bulkexim.kinds.scope import Pair
 from bulkexim.ledger.files import holding
-from bulkexim.ledger.journal import journal, rehearsal
+from bulkexim.ledger.opening import journal, rehearsal
 
 NOT_REMOVED = 3
 

@@ -44,7 +44,7 @@ from bulkexim.kinds.order import resolve
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.unaccounted import unaccounted
 from bulkexim.kinds.unread import unread
-from bulkexim.ledger.journal import blank
+from bulkexim.ledger.opening import blank
 from bulkexim.left_behind import LeftBehind, accepts
 from bulkexim.tasks import together
 

@@ -17,7 +17,7 @@ from bulkexim.cli.failures import Failures
 from bulkexim.errors import FatalError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.ledger.files import locked
-from bulkexim.ledger.journal import journal
+from bulkexim.ledger.opening import journal
 from tests.conftest import StartServer
 from tests.support.tenant import Tenant
 from tests.test_bad_inputs.liar import Liar
