@@ -153,3 +153,14 @@ def test_a_work_directory_of_which_a_part_is_read_only_cannot_be_used(tmp_path: 
     (tmp_path / part).chmod(0o500)
     with pytest.raises(UsageError, match="cannot be written"):
         check_usable(tmp_path)
+
+
+async def test_a_file_that_was_copied_costs_few_bytes_beside_its_path(tmp_path: Path) -> None:
+    """A tenant has millions of them: 32 bytes are the digest, 32 the id of the run."""
+    runs, paths = 40, [f"checkpoints/epoch-{number:03}/weights.bin" for number in range(100)]
+    async with journal(tmp_path) as ledger:
+        for number in range(runs):
+            files = [(path, 1_000_000 + number, f"{number:064x}") for path in paths]
+            await ledger.copied("run", SourceId(f"{number:032x}"), files)
+    size = sum(path.stat().st_size for path in tmp_path.glob(f"{LEDGER_NAME}*"))
+    assert size / (runs * len(paths)) <= len(paths[0]) + 120

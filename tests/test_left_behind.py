@@ -1,7 +1,9 @@
 """What is not at the destination is named, counted and in the exit code, unless it was accepted."""
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,13 @@ from bulkexim.engine.events import Event, Events, Finished, PhaseStarted, StaysB
 from bulkexim.engine.moving import Pass
 from bulkexim.engine.report import Counting
 from bulkexim.errors import UsageError
+from bulkexim.kinds import unsupported
 from bulkexim.kinds.base import Draft, Filled
 from bulkexim.ledger.schema import Row
 from bulkexim.left_behind import Cause, LeftBehind
 from tests.conftest import StartServer
 from tests.fake_kind import Containers, Thing, Things, pair
-from tests.support.migrating import migrated, planned
+from tests.support.migrating import left_behind, migrated, planned
 from tests.support.servers import Servers
 from tests.support.tenant import Tenant
 from tests.support.tenant.builder import START, Builder
@@ -155,6 +158,47 @@ def test_the_terminal_names_each_thing_and_the_words_to_accept_it(
     assert accepted.exit_code == 0
     assert "  1  trace (accepted)" in accepted.stdout
     assert "Everything is accounted for" in accepted.stdout
+
+
+def test_a_count_that_ends_early_says_so(
+    source: Builder, fresh_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server lists traces slowly, so not all are counted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unsupported, "TRACES_COUNTED", 1)
+    args = ["migrate-workspace", "--src-uri", source.url, "--dst-uri", fresh_server().url, "--progress", "off"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 3
+    assert "  1 or more  trace: this version does not move the kind" in result.stdout
+
+
+def test_a_version_whose_logged_model_was_left_out_does_not_say_that_it_is_gone(
+    servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source = servers.start()
+    client = MlflowClient(source.url, source.url)
+    model = client.create_logged_model("0", "net", client.create_run("0").info.run_id)
+    client.finalize_logged_model(model.model_id, "READY")
+    client.create_registered_model("net")
+    client.create_model_version("net", f"models:/{model.model_id}", model_id=model.model_id)
+    report = migrated(source, fresh_server(), tmp_path, without=("logged_model",))
+    ((cause, detail),) = left_behind(report)
+    assert cause == Cause.VERSION_SOURCE
+    assert "the logged model was left out (--without logged_model)" in detail
+    assert "gone" not in detail
+
+
+def test_artifacts_that_are_no_longer_where_a_server_says_are_told(
+    servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    """MLflow lists a folder that is not there as an empty one."""
+    source = servers.start()
+    MlflowClient(source.url, source.url).create_run("0")
+    with closing(sqlite3.connect(source.database)) as database, database:
+        database.execute("update runs set artifact_uri = 'file:///moved/away/0/run/artifacts'")
+    report = migrated(source, fresh_server(), tmp_path)
+    told = {remark.what: remark.example for remark in report.remarks}
+    assert "file:///moved/away/0/run/artifacts" in told["artifact root does not exist"]
 
 
 def test_a_word_that_nothing_is_called_is_refused(source: Builder, fresh_server: StartServer, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from bulkexim.kinds.history import BULK
 from tests.conftest import StartServer
 from tests.support.faults.teller import Forward, Request, telling
 from tests.support.faults.wire import Reply
-from tests.support.migrating import changes, migrated, moved
+from tests.support.migrating import changes, left_behind, migrated, moved
 from tests.support.old_mlflow import Ancient, OldTenants, build
 from tests.support.oracle import compare, read
+from tests.support.servers import MlflowServer
 from tests.support.verifying import told, verified
 
 FindPython = Callable[[str], str]
@@ -235,3 +238,37 @@ def test_a_deleted_logged_model_that_the_destination_cannot_show_is_not_called_m
         found = verified(source, older.url, include_deleted=True)
     assert told(found) == ["logged_model dropped not comparable MLflow before 3.7 shows no deleted logged model"]
     assert found.exit_code == 3
+
+
+def rows(server: MlflowServer) -> list[str]:
+    """All that the database of a server holds."""
+    with closing(sqlite3.connect(server.database)) as database:
+        return sorted(database.iterdump())
+
+
+def test_a_destination_of_mlflow_3_4_is_complete_after_one_run_and_tells_what_it_cannot_hold(
+    mlflow_python: FindPython, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    """It shows no deleted logged model, and links a NaN to one logged model only."""
+    source, destination = fresh_server(), fresh_server(python=mlflow_python("3.4"))
+    client = MlflowClient(source.url, source.url)
+    run_id = client.create_run("0").info.run_id
+    kept, dropped = (client.create_logged_model("0", name, run_id) for name in ("kept", "dropped"))
+    points = [Metric("loss", math.nan, 1000, 1, model.model_id) for model in (kept, dropped)]
+    client.log_batch(run_id, [*points, Metric("loss", 0.5, 2000, 2, kept.model_id)])
+    client.log_outputs(run_id, [LoggedModelOutput(kept.model_id, 1), LoggedModelOutput(dropped.model_id, 1)])
+    for model in (kept, dropped):
+        client.finalize_logged_model(model.model_id, "READY")
+    client.set_terminated(run_id)
+    client.delete_logged_model(dropped.model_id)
+    first = migrated(source, destination, tmp_path, include_deleted=True)
+    assert first.failures == ()
+    before = rows(destination)
+    second = migrated(source, destination, tmp_path, include_deleted=True)
+    assert (second.failures, moved(second)) == ((), 0)
+    assert left_behind(second) == left_behind(first)
+    assert rows(destination) == before
+    why = f"loss at step 1 of logged model {dropped.model_id}: MLflow before 3.16 links a NaN to one logged model only"
+    assert (left_behind(first), first.exit_code) == ([("link", why)], 3)
+    found = verified(source, destination, include_deleted=True)
+    assert told(found) == ["logged_model dropped not comparable MLflow before 3.7 shows no deleted logged model"]
