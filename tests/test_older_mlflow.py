@@ -273,6 +273,6 @@ def test_a_destination_of_mlflow_3_4_is_complete_after_one_run_and_tells_what_it
     ((cause, detail),) = left_behind(first)
     assert (cause, first.exit_code) == ("link", 3)
     assert "loss at step 1" in detail and detail.endswith("MLflow before 3.16 links a NaN to one logged model only")
-    deleted, unlinked = told(verified(source, destination, include_deleted=True))
+    unlinked, deleted = told(verified(source, destination, include_deleted=True))
     assert deleted == "logged_model dropped not comparable MLflow before 3.7 shows no deleted logged model"
     assert re.match(r"logged_model (one|other) differs metrics / loss of run \w+ / step 1", unlinked)
