@@ -31,7 +31,7 @@ from bulkexim.engine.verification import Finding, FindingListener, Tally, Verdic
 from bulkexim.errors import ObjectError
 from bulkexim.ids import SourceId
 from bulkexim.kinds.compare.accepting import cause_of, noted_cause
-from bulkexim.kinds.compare.base import Compared, Paired, Subject
+from bulkexim.kinds.compare.base import Compared, Paired, Sides, Subject
 from bulkexim.kinds.compare.difference import Difference, NotCompared, differences
 from bulkexim.kinds.compare.files import Files
 from bulkexim.kinds.compare.logged_model import LoggedModelComparison
@@ -186,10 +186,18 @@ class _Verifying:
             self._found(_missing(one, paired.subject))  # It was listed a moment ago.
             return
         named = list(differences(sides.expected, sides.found))
-        left = await one.files.record.left_behind(one.name, paired.subject.id) if named else ()
+        left = await self._left_behind(one, paired, sides) if named else ()
         others = self._not_accepted(one, named, left)
         metrics = any(isinstance(other, Difference) and other.field.startswith("metrics / ") for other in others)
         self._found(_compared(one, paired, others, left, sides.writers if metrics else ()))
+
+    async def _left_behind(self, one: AnyComparison, paired: Paired, sides: Sides) -> Sequence[LeftBehind]:
+        """Return what stayed behind of an object: as it was moved, or the runs through which it is written."""
+        noted = one.files.record.left_behind
+        left = [*await noted(one.name, paired.subject.id)]
+        for run_id in sides.writers:
+            left += [found for found in await noted("run", run_id) if paired.dst_id in found.detail]
+        return left
 
     def _not_accepted(
         self, one: AnyComparison, named: Sequence[Difference | NotCompared], left: Sequence[LeftBehind]

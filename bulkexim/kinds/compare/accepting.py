@@ -16,8 +16,9 @@ _OF_A_FILE = (Cause.FILE_NAME, Cause.FILE_UNREADABLE, Cause.FILE_REFUSED)
 _OF_A_VALUE = (Cause.VALUE, Cause.VALUE_REFUSED)
 
 
-#: Of metric points: the run through which they would have been written.
+#: Of metric points: the run through which they would have been written, or which point of a run it is.
 _RUN = re.compile(r"their run (\S+) was not moved")
+_POINT = re.compile(r"(.*) at step (-?\d+) of logged model ", re.DOTALL)
 
 
 def cause_of(kind: str, difference: Difference | NotCompared, left: Sequence[LeftBehind]) -> Cause | None:
@@ -47,7 +48,7 @@ def noted_cause(kind: str, difference: Difference | NotCompared, left: Sequence[
     if (kind, field) == ("logged_model", "run"):
         return _first({one.cause for one in left}, Cause.LINK)
     if field in ("aliases", "model inputs", "model outputs") or (kind == "logged_model" and field == "metrics"):
-        of_it = {one.cause for one in left if _is_of_run(one.detail, key)}
+        of_it = {one.cause for one in left if _may_be_on(one.detail, key)}
         return _first(of_it, Cause.LINK, *_OF_A_VALUE) if _is_absent(difference) else None
     return _first({one.cause for one in left if key and repr(key) in one.detail}, *_OF_A_VALUE)
 
@@ -63,8 +64,10 @@ def _beginnings(path: str) -> Iterator[str]:
     yield from ("/".join(parts[:end]) + "/: " for end in range(1, len(parts)))
 
 
-def _is_of_run(detail: str, key: str) -> bool:
-    """Return whether a sentence may be on the points ``key``: one that names a run is on those of that run only."""
+def _may_be_on(detail: str, key: str) -> bool:
+    """Return whether a sentence may be on the points ``key``: one that names a run or a point is on no other."""
+    if point := _POINT.match(detail):
+        return key.startswith(f"{point[1]} of run ") and f"step {point[2]}," in key
     named = _RUN.search(detail)
     return named is None or f"of run {named[1]}" in key
 
