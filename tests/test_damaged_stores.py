@@ -19,7 +19,7 @@ from bulkexim.ids import MadeFrom, SourceId
 from bulkexim.kinds.one_name import Names, NameTakenError
 from bulkexim.kinds.unaccounted import unaccounted
 from tests.conftest import StartServer
-from tests.support.file_store import HandMadeStore
+from tests.support.file_store import HandMadeStore, changed
 from tests.support.migrating import migrated, planned
 from tests.support.verifying import verified
 
@@ -52,6 +52,15 @@ def _damaged(home: Path) -> HandMadeStore:
     store.experiment("9", "given up")
     store.run("9", 9)
     store.trashed("9")
+    unplaced, served = store.run("5", 11), store.run("5", 12)
+    changed(unplaced, artifact_uri="")
+    changed(served, artifact_uri=f"mlflow-artifacts:/5/{12:032x}/artifacts")
+    for run in (unplaced, served):
+        for value in ("metrics/val/acc/best", "params/opt/name", "tags/team/owner"):
+            (run / value).parent.mkdir(parents=True)
+            (run / value).write_text("1000 0.5 0")
+    for kind in ("metrics", "params", "tags"):
+        (unplaced / kind / ".DS_Store").write_bytes(b"Bud1")
     store.run("0", 10).rename(store.path / "5" / f"{10:032x}")
     (store.path / "my notes").mkdir()
     store.registered("net", 2, odd)
@@ -70,13 +79,17 @@ def test_what_a_damaged_store_holds_arrives_or_is_named(fresh_server: StartServe
     there = {one.name: one.experiment_id for one in client.search_experiments(3)}
     assert there.keys() == {"Default", "five", "twin", "given up"}
     runs = {run.info.run_name: run for run in client.search_runs(list(there.values()), run_view_type=3)}
-    assert set(runs) == {"run 1", "run 3", "run 4", "run 5", "run 7", "run 9"}
+    assert set(runs) == {"run 1", "run 3", "run 4", "run 5", "run 7", "run 9", "run 11", "run 12"}
     files = {
         name: {path.name: path.read_bytes() for path in server.artifacts.glob(f"*/{run.info.run_id}/artifacts/*")}
         for name, run in runs.items()
     }
-    held = {f"run {number}": {"weights.txt": f"weights {number}".encode()} for number in (4, 5, 7, 9)}
-    assert files == held | {"run 1": {"x#y.txt": b"weights 1"}, "run 3": {}}
+    held = {f"run {number}": {"weights.txt": f"weights {number}".encode()} for number in (4, 5, 7, 9, 11)}
+    assert files == held | {"run 1": {"x#y.txt": b"weights 1"}, "run 3": {}, "run 12": {}}
+    for name in ("run 11", "run 12"):
+        data = runs[name].data
+        assert data.metrics["val/acc/best"] == 0.5
+        assert (data.params["opt/name"], data.tags["team/owner"]) == ("1000 0.5 0",) * 2
     points = client.get_metric_history(runs["run 4"].info.run_id, "loss")
     assert [point.timestamp for point in points] == [1000, 2000]
 
@@ -84,6 +97,7 @@ def test_what_a_damaged_store_holds_arrives_or_is_named(fresh_server: StartServe
     belongs = (
         "the folder says that it belongs to experiment 0, and lies in the folder of experiment 5, so MLflow shows it"
     )
+    kept_elsewhere = "kept by the server that the store belongs to, and there is no"
     assert told == {
         ("folder", f"5/{2:032x}", "the folder has an empty meta.yaml"),
         ("folder", f"5/{10:032x}", f"{belongs} in neither"),
@@ -93,6 +107,7 @@ def test_what_a_damaged_store_holds_arrives_or_is_named(fresh_server: StartServe
         ("folder", "models/net/version-1", "the folder has no meta.yaml"),
         ("value", f"5/{4:032x}", "metrics/loss has 1 of 3 lines that are no points, such as '30'"),
         ("file-unreadable", "run 1", "secret: it is a link to something outside"),
+        ("file-unreadable", "run 12", f"every file: they are {kept_elsewhere} {store.home}/mlartifacts"),
     }
     assert {(one.kind, one.id, one.cause) for one in report.failures} == {
         ("experiment", "8", "name taken"),

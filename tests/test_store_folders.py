@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from bulkexim.artifacts.places import is_lost
+from bulkexim.ends.files_replica import make
 from bulkexim.ends.local_artifacts import LocalRoots
 from bulkexim.ends.store_folders import StoreFolders, read_store
 from bulkexim.ends.store_values import Tree
@@ -184,7 +185,69 @@ DAMAGES: dict[str, tuple[Damage, dict[str, str]]] = {
         lambda store: changed(store.path / "models" / "net" / "version-2", version=3),
         {"models/net/version-2": "says that it is version 3"},
     ),
+    "version of an unknown status": (
+        lambda store: changed(store.path / "models" / "net" / "version-2", status="BOGUS"),
+        {"models/net/version-2": "has a meta.yaml that MLflow cannot use (status"},
+    ),
+    "version of a number that is none": (
+        lambda store: written(
+            store.path / "models" / "net" / "version-0", {"name": "net", "version": 0, "creation_timestamp": 1}
+        ),
+        {"models/net/version-0": "has a number that MLflow gives to no version"},
+    ),
 }
+
+
+#: Folders whose files hold one value each; a name with slashes is a file in folders.
+OF_VALUES = (
+    *(f"5/{ONE}/{kind}" for kind in ("metrics", "params", "tags")),
+    *(f"5/models/{MODEL}/{kind}" for kind in ("metrics", "params", "tags")),
+    "5/tags",
+    "models/net/tags",
+    "models/net/version-1/tags",
+)
+
+
+def _found(folder: Path) -> set[str]:
+    """The names of values as MLflow finds them: it enters no link to a folder."""
+    return {str(Path(above, file).relative_to(folder)) for above, _, files in os.walk(folder) for file in files}
+
+
+@pytest.mark.parametrize("where", OF_VALUES)
+@pytest.mark.parametrize("among", ["", "val/", "val/deep/", "other/"])
+def test_values_in_folders_are_found_where_something_beside_them_is_left_out(
+    store: HandMadeStore, tmp_path: Path, where: str, among: str
+) -> None:
+    folder = store.path / where
+    for value in ("top", "val/acc", "val/deep/er", "other/acc", f"{among}.DS_Store"):
+        (folder / value).parent.mkdir(parents=True, exist_ok=True)
+        (folder / value).write_text(f"1000 0.5 0 {ONE}" if "models/m-" in where else "1000 0.5 0")
+    found = read(store)
+    make(tmp_path / "replica", found.tree)
+    assert found.unaccounted == []
+    assert _found(tmp_path / "replica" / where) == _found(folder) - {f"{among}.DS_Store"}
+
+
+def test_an_object_without_a_root_has_the_files_beside_it(store: HandMadeStore) -> None:
+    run, model = store.path / "5" / ONE, store.path / "5" / "models" / MODEL
+    changed(run, artifact_uri="")
+    changed(model, artifact_location="")
+    (model / "artifacts").mkdir(exist_ok=True)
+    (model / "artifacts" / "weights.bin").write_bytes(b"weights")
+    roots = read(store).roots
+    found = LocalRoots(store.home, roots.beside)
+    assert found.folder("", "run", ONE) == run / "artifacts"
+    assert found.folder("", "logged_model", MODEL) == model / "artifacts"
+    assert roots.doubtful == frozenset()
+
+
+def test_a_service_is_asked_for_only_where_it_has_the_files_of_all(store: HandMadeStore) -> None:
+    runs = [store.path / "5" / ONE, store.path / "5" / TWO, store.path / "6" / OTHER, store.path / "5/models" / MODEL]
+    for folder in runs[:-1]:
+        changed(folder, artifact_uri=f"mlflow-artifacts:/{folder.name}/artifacts")
+    assert read(store).roots.doubtful == frozenset()
+    changed(runs[-1], artifact_location="mlflow-artifacts:/model/artifacts")
+    assert len(read(store).roots.doubtful) == len(runs)
 
 
 @pytest.mark.parametrize("what", DAMAGES)

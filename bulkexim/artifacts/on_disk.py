@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,29 @@ class OnDisk:
             raise Unreadable(f"{path}: {_LEADS_OUT}.")
         async with self.root.read(path) as chunks:
             yield chunks
+
+    async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
+        raise NotTaken(f"{path}: a local store is only read.")
+
+
+@dataclass(frozen=True, slots=True)
+class NotHere:
+    """A root of a local store whose files a server keeps; ``service`` is the folder where it would keep them here."""
+
+    service: Path
+
+    def unnamed(self, path: str) -> str:
+        return ""
+
+    def declined(self, path: str, size: int) -> LeftBehind | None:
+        return None
+
+    async def entries(self, folder: str) -> list[Entry]:
+        why = f"they are kept by the server that the store belongs to, and there is no {self.service}"
+        return [Entry(folder, is_dir=True, size=0).without(Cause.FILE_UNREADABLE, why)]
+
+    def read(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        raise Unreadable(f"{path}: there is no {self.service}.")
 
     async def write(self, path: str, content: bytes | AsyncIterator[bytes], size: int) -> None:
         raise NotTaken(f"{path}: a local store is only read.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from bulkexim.artifacts.on_disk import OnDisk
+from bulkexim.artifacts.on_disk import NotHere, OnDisk
 from bulkexim.artifacts.owned import OfLoggedModel, OfRun
 from bulkexim.artifacts.place import Place
 from bulkexim.artifacts.proxied import Proxied
@@ -33,6 +33,8 @@ def place(server: Server, location: str, *, run_id: str | None = None, model_id:
             # A link may lead to the files of another object, as far as MLflow's own service would follow it.
             limit = folder if proxied_root(location) is None else server.local.service
             return OnDisk(Seen(folder, "", server.client.traffic), limit)
+        if proxied_root(location) is not None and not server.local.service.is_dir():
+            return NotHere(server.local.service)
     owner: Place = OfRun(server, run_id or "") if model_id is None else OfLoggedModel(server, model_id)
     proxied = proxied_root(location)
     if proxied is None:

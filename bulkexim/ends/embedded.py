@@ -55,10 +55,12 @@ async def embedded(
 
 def _options(store: LocalStore, replica: Replica, folder: Path) -> list[str]:
     service = service_folder(store)
+    # Where there is none, its files are not here: MLflow would list a folder that does not exist as an empty one.
+    served = ["--artifacts-destination", str(service)] if service.is_dir() else ["--no-serve-artifacts"]
     return [
         *("--backend-store-uri", replica.backend),
         # Nothing is ever written to either; by default they would be made in the folder of the store.
         *("--default-artifact-root", str(folder / "artifacts")),
-        *("--artifacts-destination", str(service if service.is_dir() else folder / "artifacts")),
+        *served,
         *(["--enable-workspaces"] if replica.has_workspaces else []),
     ]

@@ -33,14 +33,15 @@ def files_replica(store: LocalStore, folder: Path) -> Replica:
         problem = f"{store.path} is not a file store: it holds no experiment (such as 0/meta.yaml).{why}"
         raise UsageError(problem, ACCEPTED)
     root = folder / "store"
-    _make(root, read.tree)
+    make(root, read.tree)
     found = LocalRoots(store.home, read.roots.beside, frozenset(read.roots.places))
     return Replica(
         str(root), read.roots.doubtful, found, unaccounted=tuple(read.unaccounted), warnings=_warnings(store, read)
     )
 
 
-def _make(path: Path, tree: Tree) -> None:
+def make(path: Path, tree: Tree) -> None:
+    """Make what a tree says at a path where nothing is."""
     if isinstance(tree, Path):
         path.symlink_to(tree)
     elif isinstance(tree, bytes):
@@ -48,7 +49,7 @@ def _make(path: Path, tree: Tree) -> None:
     else:
         path.mkdir()
         for name, inside in tree.items():
-            _make(path / name, inside)
+            make(path / name, inside)
 
 
 def _warnings(store: LocalStore, read: StoreFolders) -> tuple[str, ...]:

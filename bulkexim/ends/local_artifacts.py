@@ -46,7 +46,7 @@ class LocalRoots:
         """
         if scheme(location) == "mlflow-artifacts":
             inside = urlsplit(location).path.strip("/")
-            return None if ".." in inside.split("/") else self.service / inside
+            return None if ".." in inside.split("/") or not self.service.is_dir() else self.service / inside
         return self.beside.get((kind, object_id)) or named_folder(self.home, location)
 
     def is_lost(self, location: str) -> bool:
@@ -72,8 +72,11 @@ class StoreRoots:
     #: How many of them nobody but MLflow moved; what the store says of one of the others.
     by_right: int = 0
     example: str = ""
-    #: Roots that belong to an artifact service, and the folders of experiments with roots that are nowhere.
-    elsewhere: dict[str, None] = field(default_factory=dict)
+    #: Roots that belong to an artifact service, and whether there are others.
+    served: dict[str, None] = field(default_factory=dict)
+    others: bool = False
+    #: The folders of experiments with roots that are nowhere.
+    nowhere: set[Path] = field(default_factory=set)
 
     def add(self, kind: str, location: str, folder: Path, *, by_right: bool = False) -> None:
         """Take the root of one object; ``folder`` holds what the store says of it.
@@ -81,23 +84,31 @@ class StoreRoots:
         ``by_right`` says that MLflow itself moved that folder.
         """
         if scheme(location) in _SERVICES:
-            self.elsewhere[location] = None
+            self.served[location] = None
             return
+        self.others = True
         named, own = named_folder(self.home, location), folder / "artifacts"
-        if named is None or exists(named):
+        if not location:
+            if _is_filled(own):
+                self.beside[kind, folder.name] = own
+        elif named is None or exists(named):
             return
-        if _is_filled(own):
+        elif _is_filled(own):
             self.beside[kind, folder.name] = own
             self.by_right += by_right
             self.example = self.example or ("" if by_right else str(named))
             self.places.add(_experiment(named).parent)
         else:
-            self.elsewhere[str(_experiment(named))] = None
+            self.nowhere.add(_experiment(named))
 
     @property
     def doubtful(self) -> frozenset[str]:
-        """Artifact locations that have to be looked at: of a service, or of a place of which nothing else is known."""
-        return frozenset(one for one in self.elsewhere if Path(one).parent not in self.places)
+        """Artifact locations that have to be looked at: places of which nothing is known, or a service with all files.
+
+        Where a service has the files of some objects only, these stay behind by themselves.
+        """
+        unknown = {str(folder) for folder in self.nowhere if folder.parent not in self.places}
+        return frozenset(unknown if self.others else unknown | self.served.keys())
 
 
 def named_folder(home: Path, location: str) -> Path | None:

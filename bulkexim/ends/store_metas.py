@@ -85,7 +85,7 @@ class VersionMeta(msgspec.Struct, frozen=True):
     run_id: str | None = None
     run_link: str | None = None
     model_id: str | None = None
-    status: str | None = None
+    status: Literal["PENDING_REGISTRATION", "FAILED_REGISTRATION", "READY"] | None = None
     status_message: str | None = None
 
 

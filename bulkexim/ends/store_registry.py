@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from bulkexim.ends.unaccounted import Unaccounted
 from bulkexim.left_behind import Cause
 
 _VERSION = "version-"
+_NUMBER = re.compile("[1-9][0-9]{0,9}")
 
 
 def registered_models(path: Path, found: Callable[[Unaccounted], None]) -> Tree:
@@ -88,6 +90,8 @@ class _Model:
             raise BadMetaError(f"says that it is a version of the registered model {known.name!r}")
         if f"{_VERSION}{known.version}" != folder.name:
             raise BadMetaError(f"says that it is version {known.version}")
+        if not _NUMBER.fullmatch(str(known.version)):
+            raise BadMetaError("has a number that MLflow gives to no version")
 
     def _add(self, kind: str, folder: Path, why: str, *, value: bool = False) -> None:
         model = self.folder.name

@@ -89,6 +89,7 @@ def checked_values(folder: Path, check: Check, tell: Callable[[str], None]) -> T
 
 def _values(folder: Path, above: str, check: Check, tell: Callable[[str, str], None]) -> Tree:
     changed: dict[str, Tree | None] = {}
+    unchanged: list[Path] = []
     try:
         with os.scandir(folder) as found:
             entries = list(found)
@@ -99,7 +100,9 @@ def _values(folder: Path, above: str, check: Check, tell: Callable[[str, str], N
         name = f"{above}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
             below = _values(Path(entry.path), f"{name}/", check, tell)
-            if not isinstance(below, Path):
+            if isinstance(below, Path):
+                unchanged.append(below)
+            else:
                 changed[entry.name] = below
             continue
         usable, problem = _file(entry, name, check)
@@ -107,7 +110,19 @@ def _values(folder: Path, above: str, check: Check, tell: Callable[[str, str], N
             changed[entry.name] = usable
         if problem:
             tell(name, problem)
+    if changed:
+        # MLflow looks for values with `os.walk`, which enters no link to a folder.
+        changed |= {below.name: _links(below) for below in unchanged}
     return pruned(folder, [entry.name for entry in entries], changed)
+
+
+def _links(folder: Path) -> Tree:
+    """Return a folder of links to the files in ``folder``, with real folders for those in it."""
+    with os.scandir(folder) as found:
+        return {
+            entry.name: _links(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else Path(entry.path)
+            for entry in found
+        }
 
 
 def _file(entry: os.DirEntry[str], name: str, check: Check) -> Content:
