@@ -225,12 +225,15 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         info = plan.model.info
         await self._pair.ledger.linked(_links(plan.model))
         left: list[LeftBehind] = []
-        if not fresh:
+        if fresh:
+            await self._pair.ledger.outdated("run", {point.run_id for point in plan.model.data.metrics if point.run_id})
+        else:
             existing = await get_logged_model(self._pair.destination, row.dst_id or "")
             unlinked = _unlinked(plan, existing)
             if existing.deleted:
                 before = (await self._left_alone(draft)).left
                 return Filled(left=tuple(dict.fromkeys((*before, *unlinked))))
+            await self._pair.ledger.outdated("run", await self._unmeasured(plan.model, existing))
             left = [*await self._refresh(draft, row, existing), *unlinked]
         source = Root(info.artifact_uri, model_id=draft.id, gone=plan.model.deleted)
         if not self._pair.settings.artifacts:
@@ -239,6 +242,17 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         destination = Root(row.dst_location, model_id=row.dst_id)
         copied = await copy_files(self._pair, self._copier, source, destination, ids)
         return copied._replace(left=(*left, *copied.left))
+
+    async def _unmeasured(self, model: LoggedModel, existing: LoggedModel) -> set[SourceId]:
+        """Return the runs that measured a model, and of whose points one is missing at the destination."""
+        rows = await self._pair.ledger.rows("run", {point.run_id for point in model.data.metrics if point.run_id})
+        there = {(str(point.run_id), point.key, point.timestamp, point.step) for point in existing.data.metrics}
+        return {
+            point.run_id
+            for point in model.data.metrics
+            if (run := rows.get(point.run_id))
+            and (str(run.dst_id), point.key, point.timestamp, point.step) not in there
+        }
 
     async def _left_alone(self, draft: Draft[ModelPlan]) -> Filled:
         """Accept that a model is deleted at the destination, and so is as it can be: nothing can restore it."""

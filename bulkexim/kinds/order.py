@@ -60,9 +60,8 @@ async def resolve(pair: Pair) -> Scope:
     selected, warnings = _experiments(pair.settings, known)
     warnings += names_of(pair, selected).doubles()
     warnings = [*_guesses(pair), *pair.source.local_warnings, *warnings, *await _check_models(pair)]
-    registry = pair.settings.moves_models
-    logged = await _moves_logged_models(pair, known if registry else selected, selected)
-    return Scope(known, selected, registry, logged, warnings)
+    logged = await _moves_logged_models(pair, known, selected)
+    return Scope(known, selected, pair.settings.moves_models, logged, warnings)
 
 
 def _guesses(pair: Pair) -> Iterator[str]:
@@ -116,7 +115,9 @@ async def _check_models(pair: Pair) -> list[str]:
 async def _moves_logged_models(pair: Pair, known: Sequence[Experiment], selected: Sequence[Experiment]) -> bool:
     if "logged_model" in pair.settings.without or not pair.source.capabilities.logged_models:
         return False
-    present = await _shows(logged_models(pair.source, some, page=1) for some in _chunks(known))
+    # A run may have read a model of any experiment, and only the run itself tells that.
+    homes = known if pair.destination.capabilities.logged_models or pair.settings.moves_models else selected
+    present = await _shows(logged_models(pair.source, some, page=1) for some in _chunks(homes))
     if not present and pair.settings.include_deleted and pair.source.capabilities.shows_deleted_logged_models:
         present = await _shows(deleted_logged_models(pair.source, some) for some in _chunks(selected))
     if present and not pair.destination.capabilities.logged_models:

@@ -33,7 +33,7 @@ from bulkexim.kinds.run_values import (
     get_run,
     own_ids,
 )
-from bulkexim.kinds.run_writes import write_data, write_inputs, write_outputs
+from bulkexim.kinds.run_writes import unmoved_input, write_data, write_inputs, write_outputs
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.sizes import create
 from bulkexim.kinds.wire import (
@@ -43,7 +43,7 @@ from bulkexim.kinds.wire import (
 )
 from bulkexim.ledger.queries import Link
 from bulkexim.ledger.schema import Row
-from bulkexim.left_behind import Cause, LeftBehind
+from bulkexim.left_behind import LeftBehind
 from bulkexim.tasks import together
 
 
@@ -291,8 +291,7 @@ class RunKind(Kind[Run, RunPlan]):
         there = {link.model_id for link in existing.outputs.model_outputs} if existing else set()
         outputs = [(model, step) for model, step in plan.outputs if SourceId(model) not in there]
         left += await write_outputs(destination, dst_id, outputs)
-        why = "this logged model was not moved"
-        return [*left, *(LeftBehind(Cause.LINK, f"input {model_id}: {why}") for model_id in lost)]
+        return [*left, *map(unmoved_input, lost)]
 
     async def _copy(self, draft: Draft[RunPlan], row: Row) -> Filled:
         run = draft.value.run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -204,6 +205,20 @@ def _links_of(point: Point, by_point: Links) -> list[Link]:
 def _of_model(point: Point, link: Link, models: Mapping[SourceId, DestinationId]) -> Point:
     dataset = {"dataset_name": link.dataset_name, "dataset_digest": link.dataset_digest} if link.dataset_name else {}
     return PointOfModel(point.key, point.value, point.timestamp, point.step, model_id=models[link.model_id], **dataset)
+
+
+_UNMOVED_INPUT = re.compile(r"input (\S+): this logged model was not moved")
+
+
+def unmoved_input(model_id: SourceId) -> LeftBehind:
+    """Return what to say of a logged model that a run read and that is not at the destination."""
+    return LeftBehind(Cause.LINK, f"input {model_id}: this logged model was not moved")
+
+
+def awaited_model(left: LeftBehind) -> SourceId | None:
+    """Return the logged model that `unmoved_input` names, for it may come later."""
+    named = _UNMOVED_INPUT.fullmatch(left.detail)
+    return SourceId(named[1]) if named else None
 
 
 async def write_inputs(

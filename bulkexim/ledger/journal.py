@@ -226,6 +226,11 @@ class Journal(Queries):
         insert = "insert into metric_links values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
         await self._write([(insert, tuple(link)) for link in links])
 
+    async def outdated(self, kind: str, src_ids: Iterable[SourceId]) -> None:
+        """Note that sealed objects lack something that came later: they are written again when they are selected."""
+        forget = "update objects set digest = '' where kind = ? and src_id = ? and state = ?"
+        await self._write([(forget, (kind, src_id, State.SEALED)) for src_id in src_ids])
+
     async def phase(self, name: str, found: int, total: int | None) -> None:
         """Note how many objects of a phase were found so far, and how many there are, where known."""
         upsert = (

@@ -63,17 +63,24 @@ class Link(NamedTuple):
 
 
 class UnmovedPoints(NamedTuple):
-    """How many metric points of a logged model were measured in a run that is not at the destination (source ids)."""
+    """How many metric points of a logged model were measured in a run that did not bring them (source ids).
+
+    ``dst_run`` is that run at the destination, where it is there and was not written since they came.
+    """
 
     model_id: SourceId
     model_name: str
     run_id: SourceId
     points: int
+    dst_run: DestinationId | None
 
     @property
     def detail(self) -> str:
         """What to say of them."""
-        return f"{self.points:,} metric points: their run {self.run_id} was not moved"
+        points = f"{self.points:,} metric point{'s' * (self.points != 1)}: their run {self.run_id}"
+        if self.dst_run is None:
+            return f"{points} was not moved"
+        return f"{points} ({self.dst_run}) was not moved again, which would bring them: it is not selected"
 
 
 class Complete(NamedTuple):
@@ -157,13 +164,14 @@ class Queries:
         return found
 
     async def unmoved_points(self, model_id: SourceId | None = None) -> list[UnmovedPoints]:
-        """Return the metric points of logged models, or of one, whose run is not at the destination."""
+        """Return the metric points of logged models, or of one, whose run did not bring them."""
         sql = (
-            "select model_id, models.name, run_id, count(*) from metric_links"
+            "select model_id, models.name, run_id, count(*), runs.dst_id from metric_links"
             " join objects models on models.kind = 'logged_model' and models.src_id = model_id"
             " left join objects runs on runs.kind = 'run' and runs.src_id = run_id"
-            " where models.state = 'sealed' and runs.dst_id is null and model_id = coalesce(?, model_id)"
-            " group by model_id, models.name, run_id order by model_id, run_id"
+            " where models.state = 'sealed' and model_id = coalesce(?, model_id)"
+            " and (runs.dst_id is null or runs.state = 'sealed' and runs.digest = '')"
+            " group by model_id, models.name, run_id, runs.dst_id order by model_id, run_id"
         )
 
         def ask() -> list[UnmovedPoints]:

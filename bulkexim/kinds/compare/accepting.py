@@ -17,7 +17,7 @@ _OF_A_VALUE = (Cause.VALUE, Cause.VALUE_REFUSED)
 
 
 #: Of metric points: the run through which they would have been written, or which point of a run it is.
-_RUN = re.compile(r"their run (\S+) was not moved")
+_RUN = re.compile(r"their run (\S+) (?:\((\S+)\) )?was not moved")
 _POINT = re.compile(r"(.*) at step (-?\d+) of logged model ", re.DOTALL)
 
 
@@ -69,7 +69,7 @@ def _may_be_on(detail: str, key: str) -> bool:
     if point := _POINT.match(detail):
         return key.startswith(f"{point[1]} of run ") and f"step {point[2]}," in key
     named = _RUN.search(detail)
-    return named is None or f"of run {named[1]}" in key
+    return named is None or any(f"of run {run_id}" in key for run_id in named.groups() if run_id)
 
 
 def _first(noted: Collection[Cause], *causes: Cause) -> Cause | None:
