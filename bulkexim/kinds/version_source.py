@@ -218,9 +218,11 @@ def outcome(
     remarks, left = [], []
     said = f" ({refusal})" if refusal else ""
     if origin.leads and made.source not in {choice.source for choice in origin.choices}:
-        detail = f"the destination refuses it{said}; the version has a part of it, and a tag keeps it"
+        detail = f"the version points to {made.source}, which MLflow cannot change; a tag keeps this one"
         if made.source == GONE:
             detail = f"the destination refuses it{said}; the version points nowhere, and a tag keeps it"
+        elif refusal:
+            detail = f"the destination refuses it{said}; the version has a part of it, and a tag keeps it"
         elif origin.meant:
             detail = (
                 f"it means {origin.meant[0]} by now; the version points to {made.source}, which MLflow cannot change"
