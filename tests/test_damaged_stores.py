@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from bulkexim import Endpoint, Settings
 from bulkexim.config import Level
+from bulkexim.ends import store_values
 from bulkexim.ends.unaccounted import Unaccounted
 from bulkexim.engine.verification import Verdict
 from bulkexim.errors import ObjectError
@@ -21,7 +22,7 @@ from bulkexim.kinds.unaccounted import unaccounted
 from tests.conftest import StartServer
 from tests.support.file_store import HandMadeStore, changed
 from tests.support.migrating import migrated, planned
-from tests.support.verifying import verified
+from tests.support.verifying import told, verified
 
 
 def _damaged(home: Path) -> HandMadeStore:
@@ -126,6 +127,36 @@ def test_what_a_damaged_store_holds_arrives_or_is_named(fresh_server: StartServe
     accepted = ("folder", "value", "file-unreadable")
     check = verified(source, destination, Level.FULL, work_dir=tmp_path / "work", accept=accepted, **selected)
     assert {(one.kind, one.name) for one in check.findings} == {("experiment", "twin"), ("run", "run 8")}
+
+
+def test_the_comparison_finds_values_of_which_the_store_that_is_served_shows_nothing(
+    fresh_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the mover is planted: a link to a folder, which MLflow does not enter."""
+    store, destination = HandMadeStore(tmp_path / "home"), fresh_server()
+    store.experiment("5", "five")
+    run = store.run("5", 1)
+    model = store.logged_model("5", 7, run)
+    registered = store.registered("net", 1, run)
+    for folder in (run, model, registered, registered / "version-1", store.path / "5"):
+        (folder / "tags" / "team").mkdir(parents=True)
+        (folder / "tags" / "team" / "owner").write_text("ann")
+        (folder / "tags" / ".DS_Store").write_bytes(b"Bud1")
+    (run / "metrics" / "val").mkdir()
+    (run / "metrics" / "val" / "acc").write_text("1000 0.5 0\n")
+    (run / "metrics" / "._loss").write_bytes(b"\x00\x05\x16\x07")
+
+    assert migrated(str(store.path), destination, tmp_path / "whole").exit_code == 0
+    assert told(verified(str(store.path), destination)) == []
+
+    monkeypatch.setattr(store_values, "_links", lambda folder: folder)
+    lost = fresh_server()
+    assert migrated(str(store.path), lost, tmp_path / "lost").exit_code == 0
+    tag = "differs tags / team/owner: expected a file in the store, found nothing that MLflow shows"
+    metric = "differs metrics / val/acc: expected a file in the store, found nothing that MLflow shows"
+    names = ["experiment five", "logged_model model 7", "model_version net version 1", "registered_model net"]
+    expected = [*(f"{name} {tag}" for name in names), f"run run 1 {metric}", f"run run 1 {tag}"]
+    assert sorted(told(verified(str(store.path), lost))) == expected
 
 
 LOST = (

@@ -34,7 +34,7 @@ def files_replica(store: LocalStore, folder: Path) -> Replica:
         raise UsageError(problem, ACCEPTED)
     root = folder / "store"
     make(root, read.tree)
-    found = LocalRoots(store.home, read.roots.beside, frozenset(read.roots.places))
+    found = LocalRoots(store.home, read.roots.beside, frozenset(read.roots.places), store.path)
     return Replica(
         str(root), read.roots.doubtful, found, unaccounted=tuple(read.unaccounted), warnings=_warnings(store, read)
     )

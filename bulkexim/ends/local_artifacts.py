@@ -33,6 +33,8 @@ class LocalRoots:
     home: Path
     beside: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     places: frozenset[Path] = frozenset()
+    #: The folder of a file store; none of a database.
+    store: Path | None = None
 
     @property
     def service(self) -> Path:

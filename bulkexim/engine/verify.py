@@ -39,6 +39,7 @@ from bulkexim.kinds.compare.mending import mendable
 from bulkexim.kinds.compare.order import needed, registry, tracking
 from bulkexim.kinds.compare.record import recorded
 from bulkexim.kinds.compare.selection import referenced, select
+from bulkexim.kinds.compare.value_files import hidden_values
 from bulkexim.kinds.distinct_ends import check_distinct
 from bulkexim.kinds.order import resolve
 from bulkexim.kinds.scope import Pair
@@ -185,7 +186,8 @@ class _Verifying:
         if sides is None:
             self._found(_missing(one, paired.subject))  # It was listed a moment ago.
             return
-        named = list(differences(sides.expected, sides.found))
+        hidden = await hidden_values(self._ends.source, paired.subject.value)
+        named = [*differences(sides.expected, sides.found), *hidden]
         left = await self._left_behind(one, paired, sides) if named else ()
         others = self._not_accepted(one, named, left)
         metrics = any(isinstance(other, Difference) and other.field.startswith("metrics / ") for other in others)

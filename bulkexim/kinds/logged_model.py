@@ -35,7 +35,6 @@ from bulkexim.kinds.columns import (
 )
 from bulkexim.kinds.experiment import Experiment, ExperimentKind, reopened
 from bulkexim.kinds.files import Root, copy_files, count_files
-from bulkexim.kinds.history import as_kept
 from bulkexim.kinds.logged_model_values import (
     EXPERIMENTS_AT_ONCE,
     LoggedModel,
@@ -47,6 +46,7 @@ from bulkexim.kinds.logged_model_values import (
     models_by_id,
     models_of_versions,
 )
+from bulkexim.kinds.model_points import links, measuring, unlinked_runs
 from bulkexim.kinds.run_translation import DELETED
 from bulkexim.kinds.scope import Pair
 from bulkexim.kinds.sizes import create, refused
@@ -223,17 +223,18 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
     async def fill(self, draft: Draft[ModelPlan], row: Row, details: Any, *, fresh: bool) -> Filled:
         plan = draft.value
         info = plan.model.info
-        await self._pair.ledger.linked(_links(plan.model))
+        await self._pair.ledger.linked(links(plan.model))
         left: list[LeftBehind] = []
         if fresh:
-            await self._pair.ledger.outdated("run", {point.run_id for point in plan.model.data.metrics if point.run_id})
+            await self._pair.ledger.outdated("run", measuring(plan.model))
         else:
             existing = await get_logged_model(self._pair.destination, row.dst_id or "")
             unlinked = _unlinked(plan, existing)
             if existing.deleted:
                 before = (await self._left_alone(draft)).left
                 return Filled(left=tuple(dict.fromkeys((*before, *unlinked))))
-            await self._pair.ledger.outdated("run", await self._unmeasured(plan.model, existing))
+            rows = await self._pair.ledger.rows("run", measuring(plan.model))
+            await self._pair.ledger.outdated("run", unlinked_runs(plan.model, existing, rows))
             left = [*await self._refresh(draft, row, existing), *unlinked]
         source = Root(info.artifact_uri, model_id=draft.id, gone=plan.model.deleted)
         if not self._pair.settings.artifacts:
@@ -242,17 +243,6 @@ class LoggedModelKind(Kind[LoggedModel, ModelPlan]):
         destination = Root(row.dst_location, model_id=row.dst_id)
         copied = await copy_files(self._pair, self._copier, source, destination, ids)
         return copied._replace(left=(*left, *copied.left))
-
-    async def _unmeasured(self, model: LoggedModel, existing: LoggedModel) -> set[SourceId]:
-        """Return the runs that measured a model, and of whose points one is missing at the destination."""
-        rows = await self._pair.ledger.rows("run", {point.run_id for point in model.data.metrics if point.run_id})
-        there = {(str(point.run_id), point.key, point.timestamp, point.step) for point in existing.data.metrics}
-        return {
-            point.run_id
-            for point in model.data.metrics
-            if (run := rows.get(point.run_id))
-            and (str(run.dst_id), point.key, point.timestamp, point.step) not in there
-        }
 
     async def _left_alone(self, draft: Draft[ModelPlan]) -> Filled:
         """Accept that a model is deleted at the destination, and so is as it can be: nothing can restore it."""
@@ -379,23 +369,6 @@ def _unlinked(plan: ModelPlan, existing: LoggedModel) -> list[LeftBehind]:
     if not plan.run or str(existing.info.source_run_id) == plan.run:
         return []
     return [LeftBehind(Cause.LINK, f"source run {plan.model.info.source_run_id}: it came after this logged model")]
-
-
-def _links(model: LoggedModel) -> list[tuple[object, ...]]:
-    return [
-        (
-            metric.run_id,
-            metric.key,
-            metric.timestamp,
-            metric.step,
-            model.info.model_id,
-            as_kept(metric.value),
-            metric.dataset_name,
-            metric.dataset_digest,
-        )
-        for metric in model.data.metrics
-        if metric.run_id
-    ]
 
 
 def _placed(model: LoggedModel) -> Placed:
