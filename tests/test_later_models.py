@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelInput, Metric
+from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
 
 from tests.support.migrating import left_behind, migrated, moved
 from tests.support.oracle import compare
@@ -15,7 +15,7 @@ from tests.support.verifying import told, verified
 
 
 class Evaluated:
-    """A run in one experiment that measured and read a logged model of another one."""
+    """A run in one experiment that measured and read a logged model of another one, and made one there."""
 
     def __init__(self, servers: Servers) -> None:
         self.source, self.destination = servers.start(), servers.start()
@@ -24,6 +24,8 @@ class Evaluated:
         self.run_id = self.client.create_run(self.homes[0]).info.run_id
         self.model_id = self.model("first")
         self.client.log_batch(self.run_id, [Metric("loss", 0.5, 1000, 1), Metric("acc", 0.9, 1000, 1, self.model_id)])
+        self.made_id = self.model("made")
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(self.made_id, 3)])
         self.client.log_inputs(self.run_id, models=[LoggedModelInput(self.model_id)])
         self.client.set_terminated(self.run_id)
 
@@ -51,6 +53,7 @@ def test_a_model_that_comes_with_a_later_selection_gets_its_metrics_and_its_read
 ) -> None:
     first = migrated(evaluated.source, evaluated.destination, tmp_path, experiments=("runs",))
     why = "this logged model was not moved"
+    # A tag keeps the output.
     assert left_behind(first) == [("link", f"input {evaluated.model_id}: {why}")]
     assert migrated(evaluated.source, evaluated.destination, tmp_path).exit_code == 0
     assert evaluated.is_complete(tmp_path)
@@ -98,10 +101,10 @@ def test_a_model_that_comes_again_after_it_was_deleted_by_hand_has_its_metrics(
     assert migrated(evaluated.source, evaluated.destination, tmp_path).exit_code == 0
     there = MlflowClient(evaluated.destination.url, evaluated.destination.url)
     homes = [one.experiment_id for one in there.search_experiments()]
-    (model,) = there.search_logged_models(homes)
+    (model,) = there.search_logged_models(homes, filter_string="name = 'first'")
     there.delete_logged_model(model.model_id)
     migrated(evaluated.source, evaluated.destination, tmp_path)
-    (again,) = there.search_logged_models(homes)
+    (again,) = there.search_logged_models(homes, filter_string="name = 'first'")
     assert again.model_id != model.model_id
     assert [(metric.key, metric.value) for metric in again.metrics or ()] == [("acc", 0.9)]
 
