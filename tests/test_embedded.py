@@ -191,6 +191,11 @@ async def test_a_store_that_was_not_closed_is_refused_unaltered(sqlite_store: St
     await _check_refused(f"sqlite:///{tmp_path}/crashed/mlflow.db", FatalError, "not closed properly")
 
 
+async def test_the_folder_above_a_store_is_refused_with_the_name_of_the_store(tmp_path: Path) -> None:
+    HandMadeStore(tmp_path)
+    await _check_refused(str(tmp_path), UsageError, f"is not a file store.*Did you mean {tmp_path}/mlruns")
+
+
 @pytest.mark.parametrize("address", ["nothing", "sqlite:///nothing.db", "sqlite:////nowhere/nothing.db"])
 async def test_a_missing_store_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.chdir(tmp_path)

@@ -451,6 +451,11 @@ def test_a_deleted_logged_model_that_no_run_names_is_named(store: HandMadeStore)
     assert "no run names it" in found.why
 
 
+def test_the_folder_above_a_store_is_none(store: HandMadeStore) -> None:
+    """It holds the store where a store would hold an experiment."""
+    assert not read_store(store.home, store.home.parent).holds_any
+
+
 @pytest.mark.parametrize("version", ["", "1.30", "2.1", "2.9", "2.22", "3.4"])
 def test_nothing_is_named_of_what_clients_of_mlflow_write(
     version: str, mlflow_python: Callable[[str], str], tmp_path: Path

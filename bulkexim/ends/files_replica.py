@@ -18,6 +18,9 @@ from bulkexim.ends.store_folders import StoreFolders, read_store
 from bulkexim.ends.store_values import Tree
 from bulkexim.errors import UsageError
 
+#: What MLflow calls a file store unless it is told otherwise.
+DEFAULT_NAME = "mlruns"
+
 
 def files_replica(store: LocalStore, folder: Path) -> Replica:
     """Make a root in ``folder`` for a file store. Runs in a worker thread and ends when its caller is cancelled.
@@ -31,7 +34,8 @@ def files_replica(store: LocalStore, folder: Path) -> Replica:
     if not read.holds_any:
         why = f" {read.unaccounted[0].where} {read.unaccounted[0].why}." if read.unaccounted else ""
         problem = f"{store.path} is not a file store: it holds no experiment (such as 0/meta.yaml).{why}"
-        raise UsageError(problem, ACCEPTED)
+        below = store.path / DEFAULT_NAME
+        raise UsageError(problem, f"Did you mean {below}?" if below.is_dir() else ACCEPTED)
     root = folder / "store"
     make(root, read.tree)
     found = LocalRoots(store.home, read.roots.beside, frozenset(read.roots.places), store.path)

@@ -37,6 +37,7 @@ _EXPERIMENT_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,63}")
 _OBJECT_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 #: Without these MLflow does not take a folder for a run.
 _OF_A_RUN = ("metrics", "params", "artifacts")
+_OF_A_RUN_META = frozenset({"run_id", "run_uuid"})
 
 
 @dataclass(slots=True)
@@ -97,10 +98,13 @@ def _is_of_mlflow(one: Unaccounted, folder: Path) -> bool:
     The folder of an experiment is no file store, and what lies in it says of itself that it is a run.
     """
     try:
-        said = {"experiment_id", "run_id", "run_uuid"} & fields(folder).keys()
+        said = fields(folder).keys()
     except BadMetaError:
         return folder.name.isdecimal() and (folder / META).is_file()
-    return said == {"experiment_id"} if one.kind == "experiment" else bool(said)
+    # The folder above a store holds the store where this one would hold an experiment.
+    if one.kind == "experiment":
+        return "experiment_id" in said and not _OF_A_RUN_META & said
+    return bool(_OF_A_RUN_META & said) or (one.kind == "logged_model" and "model_id" in said)
 
 
 @dataclass(frozen=True, slots=True)
