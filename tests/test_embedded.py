@@ -27,6 +27,7 @@ from bulkexim.ends.local_store import is_local, local_store
 from bulkexim.ends.opening import opened
 from bulkexim.ends.server import Server
 from bulkexim.errors import BulkeximError, FatalError, UsageError
+from tests.support.file_store import HandMadeStore
 
 pytestmark = pytest.mark.anyio
 

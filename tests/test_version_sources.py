@@ -18,7 +18,8 @@ from mlflow.entities.model_registry import ModelVersion
 from bulkexim import Report
 from bulkexim.kinds.version_source import GONE
 from bulkexim.kinds.version_values import target
-from tests.support.migrating import changes, migrated, moved
+from tests.conftest import StartServer
+from tests.support.migrating import changes, left_behind, migrated, moved
 from tests.support.oracle import read
 from tests.support.servers import MlflowServer, Servers
 from tests.support.tenant.builder import NO_RUN, Builder
@@ -278,3 +279,22 @@ def test_writing_again_tells_the_same(either: Arrived) -> None:
     assert [detail.partition(": ")[0] for detail in again.behind] == [
         detail.partition(": ")[0] for detail in either.behind
     ]
+
+
+def test_a_version_whose_files_are_known_though_it_names_one_that_is_gone_is_no_equal(
+    servers: Servers, fresh_server: StartServer, tmp_path: Path
+) -> None:
+    """MLflow keeps beside such a source where the files are."""
+    source, destination = servers.start(), fresh_server()
+    client = MlflowClient(source.url, source.url)
+    model = client.create_logged_model("0", "net")
+    client.finalize_logged_model(model.model_id, "READY")
+    for name in ("staging", "production"):
+        client.create_registered_model(name)
+    client.create_model_version("staging", f"models:/{model.model_id}", model_id=model.model_id)
+    client.create_model_version("production", "models:/staging/1")
+    client.delete_model_version("staging", "1")
+    report = migrated(source, destination, tmp_path, models=("production",))
+    assert [cause for cause, _ in left_behind(report)] == ["version-source"]
+    found = verified(source, destination, models=("production",))
+    assert (found.different, found.exit_code) == (1, 4)

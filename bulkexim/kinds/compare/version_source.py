@@ -51,12 +51,15 @@ class VersionSources(NamedTuple):
         else:
             here = self._there(to)
         missed = here is None or (to.kind == "reference" and here != pointed(source))
+        files = ""
         if missed and to.kind in ("model_version", "reference") and source != version.source:
             # A version that was promoted from one that is gone may point to the files themselves.
-            here = self._there(pointed(await self._files(version))) or here
+            files = await self._files(version)
+            here = self._there(pointed(files)) or here
         if here is not None:
             return str(here), str(pointed(source))
-        by_right = source == NOWHERE and tags.get(f"{KEPT}source") == version.source and await self._leads_nowhere(to)
+        is_lost = source == NOWHERE and tags.get(f"{KEPT}source") == version.source
+        by_right = is_lost and not files and await self._leads_nowhere(to)
         return version.source, version.source if by_right else source
 
     async def runs(self, version: Version, found: Version, tags: Mapping[str, str]) -> tuple[str, str]:
