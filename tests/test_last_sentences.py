@@ -9,7 +9,8 @@ import pytest
 
 from bulkexim.cli import verification_text
 from bulkexim.config import Level
-from bulkexim.engine.verification import KindVerified, Verification
+from bulkexim.engine.verification import Finding, KindVerified, Verdict, Verification
+from bulkexim.left_behind import Cause
 
 
 def said(capsys: pytest.CaptureFixture[str], level: Level, counts: dict[str, int], **found: Any) -> str:
@@ -43,3 +44,16 @@ def test_one_object_is_not_several(capsys: pytest.CaptureFixture[str], number: i
     told = said(capsys, Level.FULL, {"missing": number}).splitlines()
     assert told[0] == f"The two ends differ in {objects}"
     assert told[1].startswith("1 stays as it is: " if number == 1 else f"{number:,} stay as they are: ")
+
+
+def test_what_mlflow_does_not_show_of_an_object_is_told_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = "metrics/loss is empty"
+    finding = Finding(
+        kind="run", verdict=Verdict.DIFFERS, name="r", hidden=(hidden,), left_behind={hidden: Cause.VALUE}
+    )
+    kinds = (KindVerified(kind="run", differing=1),)
+    found = Verification(level=Level.FULL, kinds=kinds, findings=(finding,), left_behind={"value": 1}, kept_back=1)
+    verification_text.show(found, Path("log"))
+    told = capsys.readouterr().out
+    assert "  differs  run 'r'\n      metrics/loss is empty: MLflow does not show it (left behind: value)\n" in told
+    assert told.rstrip().endswith("or add --accept value")

@@ -33,6 +33,7 @@ def logging_to(logger: FilteringBoundLogger) -> FindingListener:
             unread=[str(field) for field in finding.unread],
             lasting=finding.lasting,
             left_behind=finding.left_behind,
+            hidden=list(finding.hidden),
             detail=finding.detail,
         )
 
@@ -89,6 +90,10 @@ def _show(console: Console, finding: Finding) -> None:
         say(console, f"      {difference}{_reason(finding, difference.field)}")
     if len(finding.differences) > FIELDS_SHOWN:
         say(console, f"      and {len(finding.differences) - FIELDS_SHOWN:,} more fields: see the log")
+    for hidden in finding.hidden[:FIELDS_SHOWN]:
+        say(console, f"      {hidden}: MLflow does not show it{_reason(finding, hidden)}")
+    if len(finding.hidden) > FIELDS_SHOWN:
+        say(console, f"      and {len(finding.hidden) - FIELDS_SHOWN:,} more that MLflow does not show: see the log")
     for field in finding.unread[:FIELDS_SHOWN]:
         say(console, f"      {field}")
     if len(finding.unread) > FIELDS_SHOWN:
