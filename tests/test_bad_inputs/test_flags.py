@@ -184,6 +184,9 @@ COMMANDS = [
     (["status", "--work-dir", "a" * 5000], "cannot be looked at"),
     (["id-map"], "no ledger"),
     (["id-map", "--format", "xml"], "--format"),
+    (["id-map", "--kind", "bogus"], "--kind: there is no kind 'bogus'. Possible are: experiment, run, "),
+    (["id-map", "--kind", "run", "--kind", "runs"], "--kind: there is no kind 'runs'. Did you mean 'run'?"),
+    (["id-map", "--kind", "logged-model"], "no ledger"),
     (["id-map", "--output", "no/such/folder/file"], "no ledger"),
 ]
 
