@@ -11,6 +11,17 @@ from typing import ClassVar
 
 from bulkexim.masking import shaped
 
+#: With one of these a sentence ends, or goes on.
+_ENDS = (".", "!", "?", "…", ";", ":")
+
+
+def sentences(problem: str, more: str) -> str:
+    """Return a problem and what is said after it; a problem that ends with a server's words may lack its full stop."""
+    if not more:
+        return problem
+    stop = "" if problem.endswith(_ENDS) else "."
+    return f"{problem}{stop} {more}"
+
 
 class BulkeximError(Exception):
     """A problem that is told to the user in one sentence, with what to do about it.
@@ -26,7 +37,7 @@ class BulkeximError(Exception):
         super().__init__(self.problem)
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.remedy}".rstrip()
+        return sentences(self.problem, self.remedy)
 
 
 class UsageError(BulkeximError):
