@@ -26,7 +26,8 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 ALL = "all"
 #: Names, ids or globs; ``None`` where nothing was said of a kind, which is not the same as all of it.
 Selection = tuple[Text, ...] | Literal["all"] | None
-#: Kinds that can be left out.
+#: Kinds that are moved, and those that can be left out.
+KINDS = ("experiment", "run", "logged_model", "registered_model", "model_version")
 OPTIONAL = ("logged_model", "registered_model")
 
 

@@ -11,6 +11,17 @@ from typing import ClassVar
 
 from bulkexim.masking import shaped
 
+#: With one of these a sentence ends, or goes on.
+_ENDS = (".", "!", "?", "…", ";", ":")
+
+
+def sentences(problem: str, more: str) -> str:
+    """Return a problem and what is said after it; a problem that ends with a server's words may lack its full stop."""
+    if not more:
+        return problem
+    stop = "" if problem.endswith(_ENDS) else "."
+    return f"{problem}{stop} {more}"
+
 
 class BulkeximError(Exception):
     """A problem that is told to the user in one sentence, with what to do about it.
@@ -26,7 +37,7 @@ class BulkeximError(Exception):
         super().__init__(self.problem)
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.remedy}".rstrip()
+        return sentences(self.problem, self.remedy)
 
 
 class UsageError(BulkeximError):
@@ -100,13 +111,15 @@ class ObjectError(BulkeximError):
 class CallError(ObjectError):
     """A call to a server did not bring the reply that was asked for."""
 
+    #: The cause where the server names none, as a report shows it.
+    words: ClassVar[str] = "call failed"
     #: The server certainly did not carry the call out.
     definite: ClassVar[bool] = True
     #: The same call may succeed a little later.
     worth_repeating: ClassVar[bool] = False
 
     def __init__(self, problem: str, *, cause: str = "", status: int = 0, remedy: str = "") -> None:
-        super().__init__(cause or type(self).__name__, problem, remedy)
+        super().__init__(cause or self.words, problem, remedy)
         self.status = status
         self.temporary = not self.definite
 
@@ -114,20 +127,28 @@ class CallError(ObjectError):
 class Refused(CallError):
     """The server understood the call and declined it (most 4xx replies)."""
 
+    words = "refused"
+
 
 class NotFound(Refused):
     """The object that was asked for does not exist (404 with MLflow's error body)."""
+
+    words = "not found"
 
 
 class AlreadyExists(Refused):
     """The name is taken (``RESOURCE_ALREADY_EXISTS``)."""
 
+    words = "exists already"
+
 
 class TooLarge(Refused):
     """The server, or a gateway before it, takes no body of ``size`` bytes (413); half of it may pass."""
 
+    words = "too large"
+
     def __init__(self, problem: str, size: int, *, remedy: str = "") -> None:
-        super().__init__(problem, cause="too large", status=413, remedy=remedy)
+        super().__init__(problem, status=413, remedy=remedy)
         self.size = size
 
 
@@ -137,20 +158,26 @@ class NoSuchEndpoint(Refused):
     Or a gateway keeps an optional one from us, in whatever way.
     """
 
+    words = "no such route"
+
 
 class SwitchedOff(Refused):
     """The server was started without the part that gives and takes files; what else it holds can be reached."""
+
+    words = "switched off"
 
 
 class RacingDuplicate(Refused):
     """An equal call is still running at the server (a unique constraint failed); a pause settles it."""
 
+    words = "duplicate"
     worth_repeating = True
 
 
 class NotSent(CallError):
     """No connection could be made, so nothing reached the server."""
 
+    words = "no connection"
     worth_repeating = True
 
 
@@ -160,6 +187,7 @@ class Throttled(CallError):
     ``retry_after`` is in seconds; ``None`` where the server named no time.
     """
 
+    words = "too many requests"
     worth_repeating = True
 
     def __init__(self, problem: str, *, status: int, retry_after: float | None = None) -> None:
@@ -170,6 +198,7 @@ class Throttled(CallError):
 class Lost(CallError):
     """The connection, the reply or its meaning got lost: the call may or may not have been carried out."""
 
+    words = "connection broke"
     definite = False
     worth_repeating = True
 
@@ -177,22 +206,31 @@ class Lost(CallError):
 class TimedOut(Lost):
     """No reply came in time, here or at a gateway (504)."""
 
+    words = "no reply in time"
+
 
 class BadReply(Lost):
     """A reply arrived, but it is not what MLflow sends (a proxy's page, a cut or foreign body)."""
+
+    words = "not a reply of MLflow"
 
 
 class BadValue(BadReply):
     """A reply in JSON arrived, with a value in it that MLflow never sends: what is stored there is damaged."""
 
+    words = "damaged value"
+
 
 class ServerFault(Lost):
     """The server failed while it worked on the call (5xx)."""
+
+    words = "server error"
 
 
 class ReplyTooLarge(CallError):
     """A reply is larger than is wanted at once; it was not read. ``size`` is in bytes, if that is known."""
 
+    words = "reply too large"
     definite = False
 
     def __init__(self, problem: str, size: int | None) -> None:
@@ -204,4 +242,5 @@ class ReplyTooLarge(CallError):
 class Unsure(CallError):
     """A create whose outcome is unknown; only a look for the marker can tell."""
 
+    words = "outcome unknown"
     definite = False

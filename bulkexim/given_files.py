@@ -10,8 +10,8 @@ from bulkexim.errors import UsageError
 _LISTS = "Give names, ids, globs or a .txt file with one a line."
 
 
-def listing(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
-    """Return names from a list, a comma-separated text or a .txt file of one name a line.
+def listing(flag: str, value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
+    """Return the names given with a flag: a list, a comma-separated text or a .txt file of one name a line.
 
     :raises UsageError: there are none, or the file cannot be read
     """
@@ -19,12 +19,12 @@ def listing(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
         return None
     if isinstance(value, tuple):
         if not any(value):
-            raise UsageError("An empty list names nothing.", _LISTS)
+            raise UsageError(f"{flag}: an empty list names nothing.", _LISTS)
         return value
     given = _lines(Path(value)) if value.endswith(".txt") else [name.strip() for name in value.split(",")]
     names = [name for name in given if name]
     if not names:
-        raise UsageError(f"{value!r} names nothing.", _LISTS)
+        raise UsageError(f"{flag}: {value!r} names nothing.", _LISTS)
     return tuple(names)
 
 

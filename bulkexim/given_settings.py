@@ -211,16 +211,16 @@ def settings(merged: FileSettings) -> Settings:
     :raises UsageError: a file or a time cannot be read
     """
     return Settings(
-        experiments=listing(merged.experiments),
-        models=listing(merged.models),
+        experiments=listing("--experiments", merged.experiments),
+        models=listing("--models", merged.models),
         run_start_time=_moment("run-start-time", merged.run_start_time),
         runs_until=_moment("runs-until", merged.runs_until),
         include_deleted=bool(merged.include_deleted),
         artifacts=not merged.no_artifacts,
         experiment_renames=renames(merged.experiment_rename_file),
         model_renames=renames(merged.model_rename_file),
-        without=listing(merged.without or None) or (),
-        accept=listing(merged.accept or None) or (),
+        without=listing("--without", merged.without or None) or (),
+        accept=listing("--accept", merged.accept or None) or (),
         work_dir=Path(merged.work_dir or Settings().work_dir),
         source_id=merged.source_id,
         allow_duplicates=bool(merged.allow_duplicates),

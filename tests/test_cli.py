@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 from bulkexim.cli.failures import Failures
 from bulkexim.cli.main import main
-from bulkexim.errors import BulkeximError, UsageError
+from bulkexim.errors import BulkeximError, Refused, UsageError
 from bulkexim.ledger.queries import look
 from tests.conftest import StartServer
 from tests.support.oracle import compare
@@ -231,6 +231,25 @@ def test_each_error_has_its_exit_code(capsys: pytest.CaptureFixture[str]) -> Non
     *said, full = capsys.readouterr().err.splitlines()
     assert said == ["bulkexim: Wrong. Do this.", "bulkexim: Ours.", "bulkexim: Interrupted."]
     assert full.startswith("bulkexim: spool: cannot be written (No space left on device). Free some space, then run")
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        ("Wrong.", "Wrong. Do this."),
+        ("destination GET x: HTTP 403 Forbidden", "destination GET x: HTTP 403 Forbidden. Do this."),
+        ("source GET x: OFF: is off (HTTP 500)", "source GET x: OFF: is off (HTTP 500). Do this."),
+        ("source GET x: Who are you?", "source GET x: Who are you? Do this."),
+    ],
+)
+def test_a_problem_and_what_to_do_are_two_sentences(
+    capsys: pytest.CaptureFixture[str], problem: str, told: str
+) -> None:
+    """A problem may end with the words of a server, which have no full stop."""
+    error = Refused(problem, remedy="Do this.")
+    assert str(error) == told
+    Failures().told(error)
+    assert capsys.readouterr().err == f"bulkexim: {told}\n"
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

@@ -15,6 +15,7 @@ import respx
 from bulkexim.ends.server import Server
 from bulkexim.errors import (
     BadReply,
+    CallError,
     FatalError,
     Lost,
     NotFound,
@@ -210,6 +211,28 @@ async def test_a_server_that_keeps_failing_on_one_call_is_asked_a_few_times_only
         await create(client, Repeat.SAFE)
     assert route.call_count == client.patience.fault_tries
     assert sum(clock.slept) < 10.0
+
+
+@pytest.mark.parametrize("repeat", [Repeat.SAFE, Repeat.ONCE])
+async def test_a_page_in_place_of_a_reply_is_told_in_words_with_who_may_have_sent_it(
+    client: Client, answers: Callable[..., respx.Route], repeat: Repeat
+) -> None:
+    answers(PAGE)
+    with pytest.raises(CallError) as raised:
+        await create(client, repeat)
+    assert raised.value.cause == "not a reply of MLflow"
+    assert raised.value.remedy.startswith("A login page or a gateway may have answered in place of the destination: ")
+
+
+def test_every_cause_is_in_plain_words() -> None:
+    def below(kind: type[CallError]) -> list[type[CallError]]:
+        return [kind, *(one for sub in kind.__subclasses__() for one in below(sub))]
+
+    kinds = below(CallError)
+    assert len({kind.words for kind in kinds}) == len(kinds)
+    assert not [kind for kind in kinds if kind.__name__ in kind.words]
+    assert BadReply("It is a page.").cause == "not a reply of MLflow"
+    assert BadReply("It is a page.", cause="its own").cause == "its own"
 
 
 async def test_tries_at_a_server_that_was_away_do_not_count_as_failures(

@@ -122,7 +122,9 @@ def test_what_a_damaged_store_holds_arrives_or_is_named(fresh_server: StartServe
 
     check = verified(source, destination, Level.FULL, work_dir=tmp_path / "work", **selected)
     missing = {one.name for one in check.findings if one.verdict is Verdict.MISSING}
-    assert {"6", "my notes", "models/net/version-1", f"5/{2:032x}", f"5/{4:032x}", f"5/{10:032x}", "twin"} <= missing
+    assert {"6", "my notes", "models/net/version-1", f"5/{2:032x}", f"5/{10:032x}", "twin"} <= missing
+    (incomplete,) = [one for one in check.findings if one.hidden]
+    assert (incomplete.verdict, incomplete.name) == (Verdict.DIFFERS, "run 4")
     assert check.exit_code == 4
     accepted = ("folder", "value", "file-unreadable")
     check = verified(source, destination, Level.FULL, work_dir=tmp_path / "work", accept=accepted, **selected)
@@ -157,6 +159,28 @@ def test_the_comparison_finds_values_of_which_the_store_that_is_served_shows_not
     names = ["experiment five", "logged_model model 7", "model_version net version 1", "registered_model net"]
     expected = [*(f"{name} {tag}" for name in names), f"run run 1 {metric}", f"run run 1 {tag}"]
     assert sorted(told(verified(str(store.path), lost))) == expected
+
+
+@pytest.mark.parametrize("level", [Level.COUNTS, Level.FULL])
+def test_a_value_that_cannot_be_shown_is_no_object_of_its_own(
+    fresh_server: StartServer, tmp_path: Path, level: Level
+) -> None:
+    store, server = HandMadeStore(tmp_path / "home"), fresh_server()
+    with (store.run("0", 1) / "metrics" / "loss").open("a") as metric:
+        metric.write("30")
+    source, work = str(store.path), tmp_path / "work"
+    assert migrated(source, server, work).exit_code == 3
+
+    check = verified(source, server, level, work_dir=work)
+    (run,) = [kind for kind in check.kinds if kind.kind == "run"]
+    assert (run.source, run.destination, run.same, run.differing, run.missing) == (1, 1, 0, 1, 0)
+    (finding,) = check.findings
+    assert finding.hidden == ("metrics/loss has 1 of 3 lines that are no points, such as '30'",)
+    assert (check.different, check.left_behind, check.kept_back) == (1, {"value": 1}, 1)
+    assert (check.mendable, check.exit_code) == (0, 4)
+
+    check = verified(source, server, level, work_dir=work, accept=("value",))
+    assert (check.findings, check.accepted, check.exit_code) == ((), {"value": 1}, 0)
 
 
 LOST = (

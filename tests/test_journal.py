@@ -177,8 +177,14 @@ async def test_another_pair_of_ends_is_refused_once_something_was_begun(tmp_path
             ledger.bind("http://x", "http://two")
         with pytest.raises(FatalError, match="belongs to a migration to http://two, not to http://x") as destination:
             ledger.bind("http://one", "http://x")
+        with pytest.raises(
+            FatalError, match="from http://one to http://two: source and destination are swapped"
+        ) as swap:
+            ledger.bind("http://two", "http://one")
         assert "add --source-id http://one: with another --work-dir everything would be" in source.value.remedy
         assert "Give another --work-dir" in destination.value.remedy
+        assert swap.value.remedy.startswith("Exchange --src-uri and --dst-uri.")
+        assert ("--source-id" in swap.value.remedy, swap.value.exit_code) == (False, 7)
         assert ledger.setup()["source"] == "http://one"
 
 

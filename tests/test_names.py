@@ -55,12 +55,20 @@ def _kinds(failures: tuple[Failure, ...]) -> list[tuple[str, str, str]]:
     return sorted((failure.kind, failure.id, failure.cause) for failure in failures)
 
 
-def test_the_plan_names_the_models_and_the_remedy(
+def test_the_plan_names_the_models_with_their_versions_and_the_remedy(
     slashed: MlflowServer, fresh_server: StartServer, tmp_path: Path
 ) -> None:
-    (remark,) = (one for one in planned(slashed, fresh_server(), tmp_path).remarks if "name" in one.what)
-    assert remark.objects == 2
-    assert "--model-rename-file" in remark.example
+    """What depends on a model that cannot be created fails with it, and the exit code is that of the migration."""
+    destination = fresh_server()
+    plan = planned(slashed, destination, tmp_path / "work")
+    report = migrated(slashed, destination, tmp_path / "work")
+    assert set(plan.failures) == set(report.failures)
+    assert (plan.failing, plan.exit_code) == (report.failed, report.exit_code) == (6, 3)
+    assert {kind.kind: kind.to_move for kind in plan.kinds} == {
+        kind.kind: kind.moved for kind in report.kinds if kind.found
+    }
+    told = [failure.error for failure in plan.failures if failure.kind == "registered_model"]
+    assert ["--model-rename-file" in error for error in told] == [True, True]
 
 
 def test_what_is_not_taken_fails_by_name_and_the_others_arrive(

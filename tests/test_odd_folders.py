@@ -269,7 +269,8 @@ def test_files_of_an_artifact_service_that_is_switched_off_stay_behind_and_all_e
     on = fresh_server()
     a_run(on, "with a file")
     plan = planned(on, off, tmp_path / "to")
-    assert plan.exit_code == 0
+    assert plan.exit_code == 3
+    assert planned(on, off, tmp_path / "to", accept=("file-refused",)).exit_code == 0
     assert ["Start the destination with --serve-artifacts" in one.problem for one in plan.obstacles] == [True]
     report = migrated(on, off, tmp_path / "to")
     assert (report.failures, report.exit_code) == ((), 3)

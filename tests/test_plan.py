@@ -83,7 +83,19 @@ def test_a_plan_tells_what_the_migration_then_meets(fresh_server: StartServer, t
     (refused,) = plan.left_behind
     assert {left.detail for left in refused.first} == {detail for _, detail in left_behind(report)}
     assert (refused.cause, refused.number) == (Cause.FILE_REFUSED, 2)
-    assert plan.exit_code == 0
+    assert plan.exit_code == report.exit_code == 3
+
+
+def test_a_plan_ends_as_the_migration_would_where_something_stays_behind(
+    fresh_server: StartServer, tmp_path: Path
+) -> None:
+    source, destination = fresh_server(), fresh_server()
+    MlflowClient(source.url, source.url).register_prompt("greeting", "Hello")
+    for accept in ((), ("prompt",)):
+        plan = planned(source, destination, tmp_path / "work", accept=accept)
+        report = migrated(source, destination, tmp_path / "work", accept=accept)
+        assert plan.not_accepted == report.not_accepted
+        assert plan.exit_code == report.exit_code == (0 if accept else 3)
 
 
 def test_a_plan_tells_what_would_keep_the_migration_from_beginning(

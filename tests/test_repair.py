@@ -146,7 +146,7 @@ def test_the_advice_is_a_whole_command_and_never_one_that_was_just_followed(
     told = _text(command, "migrate-workspace", "--repair", *flags)
     assert "team" not in told
     assert "bulkexim migrate-workspace" not in told
-    assert "1 stay as they are: MLflow's API cannot change these fields" in told
+    assert "1 stays as it is: MLflow's API cannot change these fields" in told
 
 
 def test_what_stands_twice_is_told_with_the_command_that_removes_it(

@@ -5,6 +5,8 @@ Real servers and sockets; a teller stands for gateways.
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +25,7 @@ from tests.support.faults.teller import Forward, Request, telling
 from tests.support.faults.wire import Reply
 from tests.support.ports import free_port
 from tests.support.servers import ADMIN, MlflowServer, Servers
-from tests.support.tls import made_certificate, serving_tls
+from tests.support.tls import hanging_up_tls, made_certificate, serving_tls
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +103,31 @@ async def test_a_server_with_tls_spoken_to_without(tmp_path: Path, side: str, fl
     assert type(error) is FatalError
     assert "speaks TLS" in error.problem
     assert f"{flags}uri with https://" in error.remedy
+
+
+@pytest.mark.parametrize(("side", "flags"), SIDES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("wants_ours", [False, True])
+async def test_a_server_with_tls_that_hangs_up_without_farewell_is_recognised(
+    tmp_path: Path, side: str, flags: str, version: ssl.TLSVersion, wants_ours: bool
+) -> None:
+    """That of Python's standard library resets what is no TLS, and ends a connection by closing the socket."""
+    with hanging_up_tls(made_certificate(tmp_path), version, wants_ours=wants_ours) as address:
+        error = await wrong(f"http://{address}", side)
+    assert type(error) is FatalError
+    assert "speaks TLS" in error.problem
+    assert f"{flags}uri with https://" in error.remedy
+
+
+@pytest.mark.parametrize(("side", "flags"), SIDES)
+async def test_a_port_that_breaks_every_connection_may_want_tls(side: str, flags: str) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listening:
+        error = await wrong(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", side)
+    assert type(error) is TemporaryTrouble
+    assert f"Check {flags}uri (with https://, if that port speaks TLS)" in error.remedy
 
 
 @pytest.mark.parametrize(("side", "flags"), SIDES)

@@ -130,9 +130,14 @@ def _entry(folder: str, found: os.DirEntry[str]) -> Entry:
 def _oddity(found: os.DirEntry[str]) -> str:
     """Say what is wrong with something that must not be opened."""
     if found.is_dir():
-        leads_up = found.is_symlink() and Path(found.path).parent.resolve().is_relative_to(Path(found.path).resolve())
-        return "it is a link to a folder above it" if leads_up else ""
+        return "it is a link to a folder above it" if found.is_symlink() and _leads_up(Path(found.path)) else ""
     return "" if found.is_file() or found.is_symlink() else "it is neither a file nor a folder"
+
+
+def _leads_up(link: Path) -> bool:
+    """Return whether a link leads to a folder in which it is met again, also by way of another link."""
+    target = link.resolve()
+    return any(above.resolve().is_relative_to(target) for above in link.parents)
 
 
 @contextmanager

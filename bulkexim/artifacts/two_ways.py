@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bulkexim.artifacts.place import Entry, Place
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.artifacts.signed import Signed
-from bulkexim.errors import NoSuchEndpoint, Refused, SwitchedOff
+from bulkexim.errors import NoSuchEndpoint, Refused, SwitchedOff, sentences
 from bulkexim.left_behind import LeftBehind
 
 
@@ -74,6 +74,6 @@ class TwoWays:
 
 def _neither(declined: Refused, kept: NoSuchEndpoint) -> Refused:
     """Say that the service declines a file, and that a gateway keeps the other way from us."""
-    problem = f"{declined.problem} Nor does the other way lead there: {kept.problem}"
+    problem = sentences(declined.problem, f"Nor does the other way lead there: {kept.problem}")
     remedy = f"{declined.remedy} {kept.remedy}".lstrip()
     return Refused(problem, cause=declined.cause, status=declined.status, remedy=remedy)

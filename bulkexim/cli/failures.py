@@ -16,7 +16,7 @@ import click
 
 from bulkexim.cli.visible import visible, visible_lines
 from bulkexim.cli.wrapped import columns, wrapped
-from bulkexim.errors import BulkeximError, TemporaryTrouble, UsageError, of_this_machine
+from bulkexim.errors import BulkeximError, TemporaryTrouble, UsageError, of_this_machine, sentences
 from bulkexim.masking import Mask, in_environment, masking
 
 BUG = 1
@@ -72,7 +72,7 @@ class Failures:
         else:
             problem, remedy, code = f"This is a bug of bulkexim ({type(error).__name__});", self._written(error), BUG
         # A problem is one sentence, whatever names are in it; what is to be done may quote the last lines of a log.
-        _say(f"bulkexim: {visible(self.mask(problem))} {visible_lines(self.mask(remedy))}".rstrip())
+        _say(f"bulkexim: {sentences(visible(self.mask(problem)), visible_lines(self.mask(remedy)))}")
         return code
 
     def _written(self, error: Exception) -> str:

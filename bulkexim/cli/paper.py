@@ -85,6 +85,11 @@ class Grid:
         return f"  {name}: {', '.join(told) or 'nothing'}"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number with what it counts: "1 object", "2 objects"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def grid(headings: Sequence[str], rows: Iterable[Sequence[object]], totals: Sequence[object] = ()) -> Grid:
     """Return a table for `Console.print`."""
     return Grid(headings, list(rows), totals)

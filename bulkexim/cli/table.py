@@ -209,7 +209,7 @@ def show_plan(plan: Plan) -> None:
     show_remarks(console, plan.remarks)
     show_left_behind(console, plan.left_behind, plan.uncarried)
     for obstacle in plan.obstacles:
-        effect = "The migration could not go on" if obstacle.exit_code else "Files may stay behind"
+        effect = "The migration could not go on" if obstacle.ends else "Files may stay behind"
         say(console, f"{effect}: {obstacle.problem}")
     then = "mend that, then the same" if plan.obstacles else "the same"
     say(console, f"Nothing was written. Next: {then} command without --dry-run.")

@@ -8,7 +8,7 @@ from rich.console import Console
 from structlog.typing import FilteringBoundLogger
 
 from bulkexim.cli.again import Advice, Invocation, say_advice
-from bulkexim.cli.paper import grid, printer, say
+from bulkexim.cli.paper import counted, grid, printer, say
 from bulkexim.config import Level
 from bulkexim.engine.verification import Finding, FindingListener, Verification
 
@@ -33,6 +33,7 @@ def logging_to(logger: FilteringBoundLogger) -> FindingListener:
             unread=[str(field) for field in finding.unread],
             lasting=finding.lasting,
             left_behind=finding.left_behind,
+            hidden=list(finding.hidden),
             detail=finding.detail,
         )
 
@@ -62,13 +63,16 @@ def show(
         _show(console, finding)
     more = len(verification.findings) - OBJECTS_SHOWN + verification.unheld
     if more > 0:
-        say(console, f"  and {more:,} more objects: see the log")
+        say(console, f"  and {counted(more, 'more object')}: see the log")
     if verification.findings:
         say(console)
     for cause, number in verification.accepted.items():
         say(console, f"Left behind, and accepted: {number:,} {cause}.")
     if verification.unselected:
-        say(console, f"At the destination, but not selected: {verification.unselected:,} objects of this source.")
+        say(
+            console,
+            f"At the destination, but not selected: {counted(verification.unselected, 'object')} of this source.",
+        )
     requests = ", ".join(f"{number:,} to the {name}" for name, number in verification.requests.items())
     say(console, f"Compared by {verification.level} in {verification.seconds:,.1f} s. Requests: {requests}.")
     say(console, f"Log: {log_path}")
@@ -86,6 +90,10 @@ def _show(console: Console, finding: Finding) -> None:
         say(console, f"      {difference}{_reason(finding, difference.field)}")
     if len(finding.differences) > FIELDS_SHOWN:
         say(console, f"      and {len(finding.differences) - FIELDS_SHOWN:,} more fields: see the log")
+    for hidden in finding.hidden[:FIELDS_SHOWN]:
+        say(console, f"      {hidden}: MLflow does not show it{_reason(finding, hidden)}")
+    if len(finding.hidden) > FIELDS_SHOWN:
+        say(console, f"      and {len(finding.hidden) - FIELDS_SHOWN:,} more that MLflow does not show: see the log")
     for field in finding.unread[:FIELDS_SHOWN]:
         say(console, f"      {field}")
     if len(finding.unread) > FIELDS_SHOWN:
@@ -100,30 +108,42 @@ def _reason(finding: Finding, field: str) -> str:
 
 
 _EQUAL = {
-    Level.COUNTS: "Every selected object is there, once.",
-    Level.CONTENT: "Both ends are equal in every field, and in names and sizes of files.",
-    Level.FULL: "Both ends are equal in every field and every byte.",
+    Level.COUNTS: "Every selected object is there, once",
+    Level.CONTENT: "Both ends are equal in every field, and in names and sizes of files",
+    Level.FULL: "Both ends are equal in every field and every byte",
 }
+
+
+def _no_difference(found: Verification) -> str:
+    """Say that nothing differs, as far as that is true."""
+    but = ", but for what was accepted" if found.accepted else ""
+    if found.not_comparable:
+        objects = counted(found.not_comparable, "object")
+        return f"No difference was found{but}; {objects} could not be read, or not wholly."
+    return f"{_EQUAL[found.level]}{but}."
 
 
 def _close(console: Console, found: Verification, again: Invocation, *, repaired: bool) -> None:
     """Say how it ended, and name the command that helps, if there is one which was not just tried."""
     if not found.different:
-        unread = f"No difference was found, but {found.not_comparable:,} objects could not be read, or not wholly."
-        say(console, unread if found.not_comparable else _EQUAL[found.level])
+        say(console, _no_difference(found))
         return
-    say(console, f"The two ends differ in {found.different:,} objects.")
+    say(console, f"The two ends differ in {counted(found.different, 'object')}.")
     if found.mendable and repaired:
+        moved = "1 of them was moved again just now and still differs"
+        if found.mendable > 1:
+            moved = f"{found.mendable:,} of them were moved again just now and still differ"
         say(
             console,
-            f"{found.mendable:,} of them were moved again just now and still differ: a failure that is named above, or "
-            "somebody else who writes there. Every failure: bulkexim status --failures",
+            f"{moved}: a failure that is named above, or somebody else who writes there. "
+            "Every failure: bulkexim status --failures",
         )
     elif found.mendable:
-        text = f"Next: move again what is missing or can be changed ({found.mendable:,} objects), and nothing else."
+        objects = counted(found.mendable, "object")
+        text = f"Next: move again what is missing or can be changed ({objects}), and nothing else."
         say_advice(console, Advice(text, again.command("migrate-workspace", repair=True)), again.secrets)
     if found.excess:
-        text = f"In excess ({found.excess:,} objects): this shows them, and removes them with --yes."
+        text = f"In excess ({counted(found.excess, 'object')}): this shows them, and removes them with --yes."
         say_advice(console, Advice(text, again.command("sweep")), again.secrets)
     if found.left_behind:
         causes = ",".join(found.left_behind)
@@ -133,8 +153,9 @@ def _close(console: Console, found: Verification, again: Invocation, *, repaired
             f"again does not bring it. Mend what the report of that migration names, or add --accept {causes}",
         )
     if left := found.different - found.mendable - found.excess - found.kept_back:
+        stays = "1 stays as it is" if left == 1 else f"{left:,} stay as they are"
         say(
             console,
-            f"{left:,} stay as they are: MLflow's API cannot change these fields, or shows no such folders, and a "
+            f"{stays}: MLflow's API cannot change these fields, or shows no such folders, and a "
             "migration deletes nothing that the source does not have.",
         )

@@ -80,19 +80,27 @@ async def _no_answer(client: Client, error: Lost | NotSent | TemporaryTrouble) -
     if isinstance(last, Lost) and await _speaks_tls(base):
         problem = f"The {client.name} {base} speaks TLS, and was asked without."
         return FatalError(problem, advice.with_tls(client.name))
-    remedy = f"Check {address_flag(client.name)}, and whether the server is up; then {again}."
-    return TemporaryTrouble(told, remedy)
+    address = address_flag(client.name)
+    if type(last) is Lost and base.scheme == "http":
+        address += " (with https://, if that port speaks TLS)"
+    return TemporaryTrouble(told, f"Check {address}, and whether the server is up; then {again}.")
 
 
 async def _speaks_tls(base: httpx.URL) -> bool:
-    """Return whether a server that hung up on a request without TLS takes part in a handshake."""
+    """Return whether a server that hung up on a request without TLS takes part in a handshake, or refuses one."""
     if base.scheme != "http":
         return False
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:
         with anyio.fail_after(HANDSHAKE_SECONDS):
-            async with await anyio.connect_tcp(base.host, base.port or 80, ssl_context=anybody):
+            # Many servers hang up without the farewell that the standard asks for; they spoke TLS all the same.
+            connecting = anyio.connect_tcp(
+                base.host, base.port or 80, ssl_context=anybody, tls_standard_compatible=False
+            )
+            async with await connecting:
                 return True
-    except (OSError, ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError):
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
+    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError):
         return False

@@ -30,6 +30,11 @@ class Unaccounted(NamedTuple):
         return self._replace(id=id_, where=where, why=why)
 
     @property
+    def whole(self) -> bool:
+        """Whether it is a folder, and all that MLflow shows of it; else its object is shown without it."""
+        return self.cause is Cause.FOLDER
+
+    @property
     def left(self) -> LeftBehind:
         """The same in words, for a reader who knows where it lies."""
-        return LeftBehind(self.cause, f"the folder {self.why}" if self.cause is Cause.FOLDER else self.why)
+        return LeftBehind(self.cause, f"the folder {self.why}" if self.whole else self.why)

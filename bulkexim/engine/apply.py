@@ -102,7 +102,7 @@ class Apply:
             placed = await self._settled(kind, draft, mark, row.intent_at)
             if placed is not None:
                 return placed
-        faults, last = 0, ""
+        faults, last = 0, Unsure("")
         for _ in range(CREATE_TRIES):
             self._step(kind, draft, State.INTENT, row)
             try:
@@ -111,15 +111,16 @@ class Apply:
                 placed = await self._settled(kind, draft, mark, time.time())
                 if placed is not None:
                     return placed
-                faults, last = faults + (error.status == HTTPStatus.INTERNAL_SERVER_ERROR), error.problem
+                faults, last = faults + (error.status == HTTPStatus.INTERNAL_SERVER_ERROR), error
                 if faults >= FAULTS:
                     await self.pair.ledger.withdrawn(kind.name, draft.id)
-                    raise Refused(error.problem, cause=error.cause, status=error.status) from error
+                    raise Refused(error.problem, cause=error.cause, status=error.status, remedy=error.remedy) from error
             except ObjectError as error:
                 if not isinstance(error, CallError) or error.definite:
                     await self.pair.ledger.withdrawn(kind.name, draft.id)
                 raise
-        raise Unsure(f"The destination lost the create call every time: {last}", cause="create lost")
+        problem = f"The destination lost the create call every time: {last.problem}"
+        raise Unsure(problem, cause="create lost", remedy=last.remedy)
 
     async def _create(self, kind: Kind[Any, Any], draft: Draft[Any], mark: str) -> Placed:
         await self.pair.ledger.intent(kind.name, draft.id, draft.src_location)
@@ -149,7 +150,8 @@ class Apply:
                 await self.sleep(max(0.0, sent_at + self.pair.settings.settle_seconds - time.time()))
                 placed = await kind.find(draft, mark)
         except CallError as error:
-            raise Unsure(f"It is not known whether this was created: {error.problem}", cause="unsure") from error
+            problem = f"It is not known whether this was created: {error.problem}"
+            raise Unsure(problem, cause="unsure", remedy=error.remedy) from error
         if placed is not None:
             await self.pair.ledger.created(kind.name, draft.id, placed.id, placed.location)
         return placed

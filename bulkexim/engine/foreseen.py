@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,21 @@ from bulkexim.artifacts.agreement import check_writable
 from bulkexim.artifacts.places import proxied_root
 from bulkexim.artifacts.proxied import Proxied
 from bulkexim.ends.server import Server
+from bulkexim.engine.report import INCOMPLETE
 from bulkexim.errors import BulkeximError, CallError, FatalError, SwitchedOff
 from bulkexim.ledger.files import check_usable
+from bulkexim.left_behind import Cause, accepts
 
 #: Experiments of the destination that are looked at; for the latest somebody may have chosen the root.
 LOOKED_AT = 20
 
 
 class Obstacle(msgspec.Struct, frozen=True):
-    """What would end the migration at its beginning, with its exit code: 0 where it only keeps files back."""
+    """What would end the migration at its beginning, or only keep files back, with the exit code that comes of it."""
 
     problem: str
     exit_code: int
+    ends: bool = True
 
 
 class _Located(msgspec.Struct, frozen=True):
@@ -37,8 +40,12 @@ class _Page(msgspec.Struct, frozen=True):
     experiments: tuple[_Located, ...] = ()
 
 
-async def obstacles(work_dir: Path, destination: Server, *, files: bool) -> AsyncIterator[Obstacle]:
-    """Yield what the migration could not get over; nothing is written to find it out. ``files`` says that it has any.
+async def obstacles(
+    work_dir: Path, destination: Server, accept: Sequence[str], *, files: bool
+) -> AsyncIterator[Obstacle]:
+    """Yield what the migration could not get over; nothing is written to find it out.
+
+    ``files`` says that it has any, ``accept`` which of them may stay behind.
 
     :raises CallError: the destination keeps failing
     """
@@ -53,7 +60,8 @@ async def obstacles(work_dir: Path, destination: Server, *, files: bool) -> Asyn
         try:
             await Proxied(destination, "").entries("")
         except SwitchedOff as error:
-            yield Obstacle(str(error), 0)
+            exit_code = 0 if accepts(accept, Cause.FILE_REFUSED) else INCOMPLETE
+            yield Obstacle(str(error), exit_code, ends=False)
         except CallError as error:
             if not error.definite:
                 raise

@@ -140,7 +140,8 @@ def _repeats_since(before: dict[str, Repeats], src: Server, dst: Server) -> dict
 def stopped(error: CallError) -> BulkeximError:
     """Say what it means that a call failed which does not belong to one object, such as a listing."""
     if error.temporary:
-        return TemporaryTrouble(error.problem, "What was moved so far is safe: run the same command again.")
+        remedy = f"{error.remedy} What was moved so far is safe: run the same command again."
+        return TemporaryTrouble(error.problem, remedy.lstrip())
     remedy = f"{error.remedy} What was moved so far is safe; mend this, then run the same command again."
     return FatalError(error.problem, remedy.lstrip())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +32,22 @@ from bulkexim.engine.events import (
 from bulkexim.engine.foreseen import Obstacle, knowing_its_roots, obstacles
 from bulkexim.engine.gone import bring_back
 from bulkexim.engine.migration import copier, ends, requests_since, sent_so_far, stopped
+from bulkexim.engine.outcomes import EarlierFailed
 from bulkexim.engine.recovery import recover
-from bulkexim.engine.report import HELD, Behind, BehindForCause, Failure, Remarked, Remarks, UnsupportedKind
+from bulkexim.engine.report import (
+    HELD,
+    INCOMPLETE,
+    Behind,
+    BehindForCause,
+    Failure,
+    Remarked,
+    Remarks,
+    UnsupportedKind,
+    not_accepted,
+)
 from bulkexim.engine.trying_again import incomplete
 from bulkexim.engine.waiting import Waiting
-from bulkexim.errors import CallError
+from bulkexim.errors import CallError, ObjectError
 from bulkexim.ids import DestinationId, SourceId
 from bulkexim.kinds.base import Draft, Estimate, Kind
 from bulkexim.kinds.order import passes, resolve
@@ -71,7 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     ``left_behind`` is what the listings show of it: what an end does not give or take shows when files are copied.
     ``obstacles`` would end the migration, or keep files back; ``failures`` are the first of the objects that could not
-    be created, whose number is ``failing``. ``exit_code`` is what the command ends with.
+    be created, or follow one of those, and their number is ``failing``. ``exit_code`` is what the command ends with.
     """
 
     kinds: tuple[PlannedKind, ...]
@@ -86,9 +97,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     failing: int = 0
 
     @property
+    def not_accepted(self) -> tuple[str, ...]:
+        """The words for ``--accept`` that would cover everything that would stay behind and is not accepted yet."""
+        return not_accepted(self.left_behind, self.uncarried)
+
+    @property
     def exit_code(self) -> int:
-        """0, or that of the first obstacle that would end the migration."""
-        return next((obstacle.exit_code for obstacle in self.obstacles if obstacle.exit_code), 0)
+        """That with which the migration would end, as far as that can be known."""
+        if ending := [obstacle.exit_code for obstacle in self.obstacles if obstacle.ends]:
+            return ending[0]
+        if self.failing or self.not_accepted:
+            return INCOMPLETE
+        return max((obstacle.exit_code for obstacle in self.obstacles), default=0)
 
 
 @dataclass(slots=True)
@@ -97,6 +117,7 @@ class _Sum:
 
     found: int = 0
     already: int = 0
+    failing: int = 0
     #: Requests that one listing of the source takes.
     listings: int = 0
     estimate: Estimate = field(default_factory=Estimate)
@@ -138,7 +159,8 @@ class _Planning:
         self._remarks = Remarks()
         self._behind = Behind(pair.settings.accept)
         self._failures: list[Failure] = []
-        self._failing = 0
+        #: Lanes in which nothing can follow any more, by their kind and key.
+        self._stopped: dict[tuple[str, str], ObjectError] = {}
         #: Requests to either end that only the plan sends: a migration finds the same things out while it works.
         self._extra: Counter[str] = Counter()
         self._before = sent_so_far(*pair.servers)
@@ -171,7 +193,8 @@ class _Planning:
             whole = whole.plus(estimate)
         sent = requests_since(self._before, *pair.servers)
         files = any(estimate.files for estimate in estimates)
-        met = [one async for one in obstacles(pair.settings.work_dir, pair.destination, files=files)]
+        where = pair.settings.work_dir, pair.destination, pair.settings.accept
+        met = [one async for one in obstacles(*where, files=files)]
         return Plan(
             kinds=tuple(_planned(kind, total) for kind, total in self._sums.items() if total.found),
             uncarried=tuple(uncarried),
@@ -182,7 +205,7 @@ class _Planning:
             dst_requests=round(whole.dst_requests) + sent["destination"] - self._extra["destination"],
             obstacles=tuple(met),
             failures=tuple(self._failures),
-            failing=self._failing,
+            failing=sum(total.failing for total in self._sums.values()),
         )
 
     async def _unsupported(self, kinds: UnsupportedKinds) -> AsyncIterator[UnsupportedKind]:
@@ -243,8 +266,10 @@ class _Planning:
         self._events.emit(Found(kind.name, len(clear)))
         total.found += len(clear)
         total.already += len(clear) - len(missing)
-        await self._estimate(kind, missing, total)
-        await self._foresee(kind, [draft for draft in missing if (row := rows.get(draft.id)) is None or not row.dst_id])
+        new = [draft for draft in missing if (row := rows.get(draft.id)) is None or not row.dst_id]
+        failing = await self._foresee(kind, new)
+        total.failing += len(failing)
+        await self._estimate(kind, [draft for draft in missing if draft.id not in failing], total)
         for draft in clear:
             self._events.emit(Finished(kind.name, draft.id, draft.name, Outcome.COMPARED))
         return waiting
@@ -269,15 +294,29 @@ class _Planning:
                 for cause, detail in draft.left:
                     self._behind.add(StaysBehind(kind.name, cause, detail, draft.id, draft.name))
 
-    async def _foresee(self, kind: Kind[Any, Any], new: Sequence[Draft[Any]]) -> None:
-        """Note which objects could not be created."""
+    async def _foresee(self, kind: Kind[Any, Any], new: Sequence[Draft[Any]]) -> Collection[SourceId]:
+        """Note which objects could not be created, and return them; what needs them finds that they are not there."""
         before = sent_so_far(*self._pair.servers)
-        found = await kind.foreseen(new) if new else {}
+        found = self._with_followers(kind, new, await kind.foreseen(new) if new else {})
         self._extra.update(requests_since(before, *self._pair.servers))
-        self._failing += len(found)
+        await self._pair.ledger.forgotten(kind.name, *found)
         names = {draft.id: draft.name for draft in new}
         for src_id, error in list(found.items())[: HELD - len(self._failures)]:
             self._failures.append(Failure(kind.name, src_id, names[src_id], error.cause, str(error)))
+        return found
+
+    def _with_followers(
+        self, kind: Kind[Any, Any], new: Sequence[Draft[Any]], found: Mapping[SourceId, ObjectError]
+    ) -> dict[SourceId, ObjectError]:
+        """Add to what could not be created what comes after it in its lane."""
+        failing: dict[SourceId, ObjectError] = {}
+        for draft in new:
+            lane = (kind.name, draft.lane or draft.id)
+            error = self._stopped.get(lane) or found.get(draft.id)
+            if error is not None:
+                failing[draft.id] = error
+                self._stopped.setdefault(lane, EarlierFailed(draft.name, error))
+        return failing
 
     async def _pretend(self, kind: Kind[Any, Any], drafts: Sequence[Draft[Any]]) -> None:
         # What has an id at the destination keeps it.
@@ -308,7 +347,7 @@ def _planned(kind: str, total: _Sum) -> PlannedKind:
         kind=kind,
         found=total.found,
         already=total.already,
-        to_move=total.found - total.already,
+        to_move=total.found - total.already - total.failing,
         src_requests=round(total.estimate.src_requests),
         dst_requests=round(total.estimate.dst_requests),
         files=total.estimate.files,

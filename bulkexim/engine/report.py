@@ -101,6 +101,12 @@ class Repeats(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+def not_accepted(left_behind: Sequence[BehindForCause], uncarried: Sequence[UnsupportedKind]) -> tuple[str, ...]:
+    """Return the words for ``--accept`` that would cover what stays behind and is not accepted yet."""
+    causes = [str(one.cause) for one in left_behind if not one.accepted]
+    return (*causes, *(one.kind for one in uncarried if not one.accepted))
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. ``exit_code`` is what the command ends with.
 
@@ -132,8 +138,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def not_accepted(self) -> tuple[str, ...]:
         """The words for ``--accept`` that would cover everything that stays behind and is not accepted yet."""
-        causes = [str(one.cause) for one in self.left_behind if not one.accepted]
-        return (*causes, *(one.kind for one in self.uncarried if not one.accepted))
+        return not_accepted(self.left_behind, self.uncarried)
 
     @property
     def exit_code(self) -> int:

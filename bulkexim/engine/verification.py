@@ -37,7 +37,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     a sweep removes it, ``lost`` of one that is deleted that nothing can restore it.
 
     ``unread`` are fields that an end did not give; in all others the object is as ``verdict`` says. ``left_behind``
-    gives the cause for fields of ``differences`` that the last migration could not bring, and said so.
+    gives the cause for fields of ``differences`` that the last migration could not bring, and said so. ``hidden`` is
+    what a local store holds of the object and MLflow does not show; its causes are in ``left_behind`` too.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False
     unread: tuple[NotCompared, ...] = ()
     left_behind: dict[str, Cause] = {}
+    hidden: tuple[str, ...] = ()
 
     @property
     def mendable(self) -> bool:

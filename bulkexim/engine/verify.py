@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from bulkexim.config import Endpoint, Level, Settings
 from bulkexim.ends.server import Server
 from bulkexim.engine.events import (
@@ -39,14 +41,14 @@ from bulkexim.kinds.compare.mending import mendable
 from bulkexim.kinds.compare.order import needed, registry, tracking
 from bulkexim.kinds.compare.record import recorded
 from bulkexim.kinds.compare.selection import referenced, select
-from bulkexim.kinds.compare.value_files import hidden_values
+from bulkexim.kinds.compare.value_files import dropped_values
 from bulkexim.kinds.distinct_ends import check_distinct
 from bulkexim.kinds.order import resolve
 from bulkexim.kinds.scope import Pair
-from bulkexim.kinds.unaccounted import unaccounted
+from bulkexim.kinds.unaccounted import hidden, unaccounted
 from bulkexim.kinds.unread import unread
 from bulkexim.ledger.opening import blank
-from bulkexim.left_behind import LeftBehind, accepts
+from bulkexim.left_behind import Cause, LeftBehind, accepts
 from bulkexim.tasks import together
 
 #: Differences that are told of one object; the rest is counted.
@@ -95,6 +97,7 @@ class _Verifying:
         self._tally = tally
         self._events = events
         self._pairing = Pairing(ends, tally)
+        self._hidden = hidden(ends.source, ends.settings)
         #: Objects met at the source so far, by kind.
         self._listed: Counter[str] = Counter()
 
@@ -128,7 +131,7 @@ class _Verifying:
 
     def _unaccounted(self) -> None:
         """Find what MLflow does not show of a local store. It has no id here: moving it again would bring nothing."""
-        for one in unaccounted(self._ends.source, self._ends.settings):
+        for one in filter(lambda one: one.whole, unaccounted(self._ends.source, self._ends.settings)):
             if accepts(self._ends.settings.accept, one.cause):
                 self._tally.accepted(one.cause)
             else:
@@ -186,8 +189,8 @@ class _Verifying:
         if sides is None:
             self._found(_missing(one, paired.subject))  # It was listed a moment ago.
             return
-        hidden = await hidden_values(self._ends.source, paired.subject.value)
-        named = [*differences(sides.expected, sides.found), *hidden]
+        dropped = await dropped_values(self._ends.source, paired.subject.value)
+        named = [*differences(sides.expected, sides.found), *dropped]
         left = await self._left_behind(one, paired, sides) if named else ()
         others = self._not_accepted(one, named, left)
         metrics = any(isinstance(other, Difference) and other.field.startswith("metrics / ") for other in others)
@@ -215,7 +218,22 @@ class _Verifying:
                 others.append(difference)
         return others
 
+    def _with_hidden(self, finding: Finding) -> Finding:
+        """Return a finding with what MLflow does not show of its object, unless that is accepted."""
+        causes: dict[str, Cause] = {}
+        for cause, detail in self._hidden.pop((finding.kind, finding.id or ""), ()):
+            if accepts(self._ends.settings.accept, cause):
+                self._tally.accepted(cause)
+            else:
+                causes[detail] = cause
+        if not causes:
+            return finding
+        verdict = Verdict.MISSING if finding.verdict is Verdict.MISSING else Verdict.DIFFERS
+        left_behind = finding.left_behind | causes
+        return msgspec.structs.replace(finding, verdict=verdict, hidden=tuple(causes), left_behind=left_behind)
+
     def _found(self, finding: Finding) -> None:
+        finding = self._with_hidden(finding)
         self._tally.found(finding)
         if finding.id is not None:
             self._events.emit(Finished(finding.kind, finding.id, finding.name, Outcome.COMPARED, finding.dst_id))

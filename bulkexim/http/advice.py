@@ -82,6 +82,17 @@ def pages(name: str) -> str:
     return f"If a gateway before the {name} lets only /api/ through with this login: let it pass this route as well."
 
 
+def instead(what: str, content_type: str) -> str:
+    """Return what to do about a reply to the call ``what`` that is not MLflow's: a page is that of somebody else."""
+    if not content_type.lower().startswith("text/html"):
+        return ""
+    name = server_of(what)
+    return (
+        f"A login page or a gateway may have answered in place of the {name}: check whether its login expired, "
+        "and what stands before it."
+    )
+
+
 def with_tls(name: str) -> str:
     """Return what to do about a server that speaks TLS where it was asked without."""
     return f"Give {address_flag(name)} with https://."

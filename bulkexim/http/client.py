@@ -28,6 +28,7 @@ from bulkexim.errors import (
     Throttled,
     TimedOut,
 )
+from bulkexim.http import advice
 from bulkexim.http.limiter import Limiter
 from bulkexim.http.no_reply import Broken, meaning
 from bulkexim.http.outage import Watch, Watched, nobody
@@ -304,7 +305,8 @@ class Client:
 def _insist_on_attachment(response: httpx.Response, what: str) -> None:
     if not response.headers.get("content-disposition", "").startswith("attachment"):
         kind = plain(response)(response.headers.get("content-type", "no content type"))[:SHOWN]
-        raise BadReply(f"{what}: the reply is not a file as MLflow sends it ({kind}, no attachment).")
+        problem = f"{what}: the reply is not a file as MLflow sends it ({kind}, no attachment)."
+        raise BadReply(problem, remedy=advice.instead(what, kind))
 
 
 async def _read(response: httpx.Response, most: int | None, what: str) -> bytes:
@@ -337,7 +339,8 @@ def _decoded(response: httpx.Response, reply: type[T], what: str) -> T:
         raise BadValue(f"{what}: the reply is not what MLflow sends ({error}).") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         kind = plain(response)(response.headers.get("content-type", "no content type"))[:SHOWN]
-        raise BadReply(f"{what}: the reply is not what MLflow sends ({kind}; {error}).") from error
+        problem = f"{what}: the reply is not what MLflow sends ({kind}; {error})."
+        raise BadReply(problem, remedy=advice.instead(what, kind)) from error
 
 
 def _json(content: bytes, reply: type[T]) -> T:

@@ -131,7 +131,7 @@ class Tries:
         """Return what the error of the last try means for the call."""
         if self.repeat is Repeat.ONCE and not error.definite:
             self.traffic.unsure += 1
-            return Unsure(error.problem, cause=error.cause, status=error.status)
+            return Unsure(error.problem, cause=error.cause, status=error.status, remedy=error.remedy)
         if _is_absence(error) and not (self.divisible and isinstance(error, Lost)):
             why = error.problem.partition(": ")[2].rstrip(".")
             return TemporaryTrouble(

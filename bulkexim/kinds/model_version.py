@@ -173,7 +173,7 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
         return _placed(created)._replace(whole=whole)
 
     async def foreseen(self, drafts: Sequence[Draft[VersionPlan]]) -> Mapping[SourceId, ObjectError]:
-        return {draft.id: draft.value.origin.problem for draft in drafts if draft.value.origin.problem is not None}
+        return {draft.id: problem for draft in drafts if (problem := _obstacle(draft)) is not None}
 
     async def _registered(self, model: str, plan: VersionPlan, own: Sequence[Tag]) -> tuple[Made, str]:
         """Create a version with the best source that the destination takes; return what it said to the very best."""
@@ -356,8 +356,17 @@ class ModelVersionKind(Kind[ModelVersion, VersionPlan]):
 
 def _moved(draft: Draft[VersionPlan]) -> str:
     if draft.value.model is None:
-        raise ObjectError("model not moved", f"The registered model {draft.value.version.name!r} was not moved.")
+        raise _not_moved(draft)
     return draft.value.model
+
+
+def _not_moved(draft: Draft[VersionPlan]) -> ObjectError:
+    return ObjectError("model not moved", f"The registered model {draft.value.version.name!r} was not moved.")
+
+
+def _obstacle(draft: Draft[VersionPlan]) -> ObjectError | None:
+    """Return why a version cannot be created, as far as that is known beforehand."""
+    return _not_moved(draft) if draft.value.model is None else draft.value.origin.problem
 
 
 def _placed(version: ModelVersion) -> Placed:

@@ -8,8 +8,20 @@ from bulkexim.config import Settings
 from bulkexim.ends.server import Server
 from bulkexim.ends.unaccounted import Unaccounted
 from bulkexim.kinds.scope import chosen
+from bulkexim.left_behind import LeftBehind
 
 _REGISTRY = ("registered_model", "model_version")
+
+Hidden = dict[tuple[str, str], list[LeftBehind]]
+
+
+def hidden(source: Server, settings: Settings) -> Hidden:
+    """Return what MLflow does not show of objects that it does show, by their kind and id."""
+    found: Hidden = {}
+    for one in unaccounted(source, settings):
+        if not one.whole:
+            found.setdefault((one.kind, one.id), []).append(one.left)
+    return found
 
 
 def unaccounted(source: Server, settings: Settings) -> Iterator[Unaccounted]:

@@ -60,6 +60,13 @@ class Journal(Queries):
         if (old, there) != (source, destination) and not self.begun:
             forget = [_UNTIE, *((f"delete from {table}", ()) for table in ("objects", "phases"))]  # noqa: S608 - ours
             self._commit([_Change(forget)])
+        elif (old, there) == (destination, source) and source != destination:
+            raise FatalError(
+                f"The ledger in {self.path.parent} belongs to the migration from {old} to {there}: "
+                "source and destination are swapped.",
+                "Exchange --src-uri and --dst-uri. To move the other way on purpose, give another --work-dir: "
+                "what came from there is then there twice.",
+            )
         elif old != source:
             raise FatalError(
                 f"The ledger in {self.path.parent} belongs to a migration from {old}, not from {source}.",

@@ -124,7 +124,7 @@ VARIABLES = [
     ("BULKEXIM_VERIFY", "all", "BULKEXIM_VERIFY: expected one of counts, content, full"),
     ("BULKEXIM_RUN_START_TIME", "soon", "run-start-time: 'soon' is not a time"),
     ("BULKEXIM_WITHOUT", "run", "--without: 'run' cannot be left out"),
-    ("BULKEXIM_EXPERIMENTS", ",", "names nothing"),
+    ("BULKEXIM_EXPERIMENTS", ",", "--experiments: ',' names nothing"),
     ("BULKEXIM_SRC_MLFLOW_TRACKING_INSECURE_TLS", "maybe", "BULKEXIM_SRC_MLFLOW_TRACKING_INSECURE_TLS: expected true"),
     ("MLFLOW_TRACKING_INSECURE_TLS", "maybe", "MLFLOW_TRACKING_INSECURE_TLS: expected true or false"),
     ("MLFLOW_TRACKING_AUTH", "no-such-plugin", "No installed plugin provides the login 'no-such-plugin'"),

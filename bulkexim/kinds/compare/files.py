@@ -159,7 +159,8 @@ async def _shown(ways: Sequence[Way], *, every: bool) -> Shown:
     found, fatal = Shown(), list[FatalError]()
     for way in ways:
         try:
-            shown = await way.shown()
+            # Through a server such a link would be followed until the path is too long.
+            shown = await way.shown(found.circles)
         except FatalError as error:
             fatal.append(error)
             continue
@@ -167,6 +168,7 @@ async def _shown(ways: Sequence[Way], *, every: bool) -> Shown:
         found.files = shown.files | found.files
         found.unread = shown.unread | found.unread
         found.listed |= shown.listed
+        found.circles |= shown.circles
         found.unread = {
             path: error for path, error in found.unread.items() if path not in found.listed and path not in found.files
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ DEEPEST, ENDLESS = 100, 20
 CHUNK = 1024 * 1024
 #: Characters of a path that a sentence repeats.
 SHOWN = 80
+_CIRCLE = "is a link to a folder above it"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Chunks = AsyncIterator[bytes]
@@ -67,19 +68,21 @@ class _Listing(msgspec.Struct, frozen=True):
 class Shown:
     """What a way shows of a root: every file by its path below it, and what it does not give, with the reason.
 
-    The path of a folder ends with a slash; that of the root is "". ``listed`` are the folders that were listed.
+    The path of a folder ends with a slash; that of the root is "". ``listed`` are the folders that were listed, and
+    ``circles``, among those that are not given, links to a folder above them.
     """
 
     files: dict[str, Stored] = field(default_factory=dict)
     unread: dict[str, ObjectError] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
+    circles: set[str] = field(default_factory=set)
 
 
 class Way(Protocol):
     """One way to the files of a root."""
 
-    async def shown(self) -> Shown:
-        """Return what it shows; a folder that cannot be listed stops no other.
+    async def shown(self, closed: Collection[str] = ()) -> Shown:
+        """Return what it shows but for folders that are ``closed``; a folder that cannot be listed stops no other.
 
         :raises FatalError: it leads nowhere
         """
@@ -95,7 +98,7 @@ class Asked:
     entries: Callable[[str], Awaitable[list[Entry]]]
     read: Callable[[str], AbstractAsyncContextManager[Chunks]]
 
-    async def shown(self) -> Shown:
+    async def shown(self, closed: Collection[str] = ()) -> Shown:
         shown, folders, known, ends = Shown(), [""], {""}, 0
         while folders:
             folder = folders.pop()
@@ -116,6 +119,8 @@ class Asked:
             shown.listed.add(name)
             for entry in entries:
                 path = name + entry.name
+                if entry.is_dir and f"{path}/" in closed:
+                    continue
                 if problem := _problem(path):
                     shown.unread[f"{path}/" if entry.is_dir else path] = _odd(path, problem)
                 elif entry.is_dir:
@@ -151,10 +156,10 @@ class Seen:
 
     folder: Path
 
-    async def shown(self) -> Shown:
-        return await to_thread.run_sync(self._shown)
+    async def shown(self, closed: Collection[str] = ()) -> Shown:
+        return await to_thread.run_sync(self._shown, closed)
 
-    def _shown(self) -> Shown:
+    def _shown(self, closed: Collection[str]) -> Shown:
         shown, folders = Shown(), [""]
         while folders:
             folder = folders.pop()
@@ -168,7 +173,8 @@ class Seen:
                 shown.unread[_text(name)] = _unreadable(error)
                 continue
             shown.listed.add(_text(name))
-            folders += [name + entry.name for entry in entries if self._is_folder(shown, name, entry)]
+            below = [entry for entry in entries if _text(f"{name}{entry.name}/") not in closed]
+            folders += [name + entry.name for entry in below if self._is_folder(shown, name, entry)]
         return shown
 
     def _is_folder(self, shown: Shown, above: str, entry: os.DirEntry[str]) -> bool:
@@ -184,7 +190,10 @@ class Seen:
         except OSError as error:
             shown.unread[_text(path)] = _unreadable(error)
             return False
-        shown.unread[_text(f"{path}/" if is_dir else path)] = _odd(_text(path), problem)
+        told = _text(f"{path}/" if is_dir else path)
+        shown.unread[told] = _odd(_text(path), problem)
+        if problem == _CIRCLE:
+            shown.circles.add(told)
         return False
 
     @asynccontextmanager
@@ -204,9 +213,14 @@ async def _chunks(file: AsyncBufferedReader) -> Chunks:
 def _oddity(entry: os.DirEntry[str]) -> str:
     """Say why nobody should open this."""
     if entry.is_dir():
-        leads_up = entry.is_symlink() and Path(entry.path).parent.resolve().is_relative_to(Path(entry.path).resolve())
-        return "is a link to a folder above it" if leads_up else ""
+        return _CIRCLE if entry.is_symlink() and _leads_up(Path(entry.path)) else ""
     return "" if entry.is_file() or entry.is_symlink() else "is neither a file nor a folder"
+
+
+def _leads_up(link: Path) -> bool:
+    """Return whether a link leads to a folder in which it is met again, also by way of another link."""
+    target = link.resolve()
+    return any(above.resolve().is_relative_to(target) for above in link.parents)
 
 
 def _text(path: str) -> str:

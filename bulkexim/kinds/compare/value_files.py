@@ -36,7 +36,7 @@ _OF_A_MAC = "._"
 Values = Mapping[str, AbstractSet[str]]
 
 
-async def hidden_values(source: Server, value: Any) -> list[Difference]:
+async def dropped_values(source: Server, value: Any) -> list[Difference]:
     """Return the values that have a file in the store of an object and that its server does not show.
 
     What the reading of the store named is told elsewhere. Of another source there is nothing to return.
@@ -74,7 +74,7 @@ def _shown(value: Any) -> tuple[str, Values] | None:
     return place, {folder: {one.key for one in of_it} for folder, of_it in values.items()}
 
 
-def _hidden(store: Path, place: str, shown: Values) -> list[tuple[str, str]]:
+def _dropped(store: Path, place: str, shown: Values) -> list[tuple[str, str]]:
     homes = [home for home in (store / place, store / TRASH / place) if home.is_dir()]
     return sorted(
         (folder, name)
