@@ -45,7 +45,7 @@ async def dropped_values(source: Server, value: Any) -> list[Difference]:
     if store is None or (found := _shown(value)) is None:
         return []
     told = [one.why for one in source.unaccounted if one.where.removeprefix(f"{TRASH}/") == found[0]]
-    names = await to_thread.run_sync(_hidden, store, *found)
+    names = await to_thread.run_sync(_dropped, store, *found)
     return [
         Difference(f"{folder} / {name}", "a file in the store", "nothing that MLflow shows")
         for folder, name in names
