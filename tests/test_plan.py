@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from bulkexim.cli import table
 from bulkexim.ledger.files import locked
 from bulkexim.left_behind import Cause
 from tests.conftest import StartServer
@@ -87,7 +88,7 @@ def test_a_plan_tells_what_the_migration_then_meets(fresh_server: StartServer, t
 
 
 def test_a_plan_ends_as_the_migration_would_where_something_stays_behind(
-    fresh_server: StartServer, tmp_path: Path
+    fresh_server: StartServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, destination = fresh_server(), fresh_server()
     MlflowClient(source.url, source.url).register_prompt("greeting", "Hello")
@@ -96,6 +97,8 @@ def test_a_plan_ends_as_the_migration_would_where_something_stays_behind(
         report = migrated(source, destination, tmp_path / "work", accept=accept)
         assert plan.not_accepted == report.not_accepted
         assert plan.exit_code == report.exit_code == (0 if accept else 3)
+        table.show_plan(plan)
+        assert ("may stay there, add --accept prompt" in capsys.readouterr().out) is not bool(accept)
 
 
 def test_a_plan_tells_what_would_keep_the_migration_from_beginning(

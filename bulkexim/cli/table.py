@@ -211,5 +211,7 @@ def show_plan(plan: Plan) -> None:
     for obstacle in plan.obstacles:
         effect = "The migration could not go on" if obstacle.ends else "Files may stay behind"
         say(console, f"{effect}: {obstacle.problem}")
+    if plan.not_accepted:
+        say(console, f"If what would be left behind may stay there, add --accept {','.join(plan.not_accepted)}")
     then = "mend that, then the same" if plan.obstacles else "the same"
     say(console, f"Nothing was written. Next: {then} command without --dry-run.")
