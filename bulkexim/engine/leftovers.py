@@ -22,10 +22,14 @@ AnyKind = Kind[Any, Any]
 Doubled = tuple[Recovered, DestinationId]
 
 
-async def leftovers(pair: Pair, kinds: Iterable[AnyKind]) -> AsyncIterator[Leftover]:
-    """Yield what stands at the destination without need; the ledger says which of two objects is the one to keep."""
+async def leftovers(pair: Pair, kinds: Iterable[AnyKind], *, listed: bool = False) -> AsyncIterator[Leftover]:
+    """Yield what stands at the destination without need; the ledger says which of two objects is the one to keep.
+
+    ``listed`` says that the ledger took in all that was there before its first run. Then objects whose name is their id
+    need not be listed: no create, however late, makes a second one.
+    """
     for kind in kinds:
-        doubled, unfinished = await _suspects(pair, kind)
+        doubled, unfinished = ([], []) if listed and kind.named else await _suspects(pair, kind)
         for one, kept in await _really_doubled(kind, doubled):
             yield _left(kind, one, Why.DOUBLED, f"{kept} came from the same object")
         for one in await _without_source(pair, kind, unfinished):

@@ -25,7 +25,8 @@ async def look_back(pair: Pair, copier: Copier, done: Sequence[Pass], events: Ev
 
     async def at_the_destination() -> None:
         unsure, found = pair.destination.client.traffic.unsure, False
-        async for left in leftovers(pair, _once(done)):
+        # MLflow reads every version of a model to list it, so that is left out.
+        async for left in leftovers(pair, _once(done), listed=True):
             found = True
             events.emit(left)
         # A kind that was left out was not looked at, so nothing is known of it.

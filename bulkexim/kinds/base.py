@@ -155,6 +155,8 @@ class Kind(ABC, Generic[V, P]):
     window: ClassVar[int] = 100
     #: Objects of this kind hold others and are sealed when those are there.
     container: ClassVar[bool] = False
+    #: Objects of this kind have their name for an id at the destination, so it holds none of them twice.
+    named: ClassVar[bool] = False
     #: The state to which a pass brings its objects; a later pass goes on from there.
     until: ClassVar[State] = State.SEALED
 

@@ -112,6 +112,7 @@ class RegisteredModelKind(Kind[RegisteredModel, RegisteredModel]):
 
     name: ClassVar[str] = "registered_model"
     container: ClassVar[bool] = True
+    named: ClassVar[bool] = True
     kept: ClassVar[tuple[str, ...]] = ("creation and update time",)
 
     def __init__(self, pair: Pair) -> None:
