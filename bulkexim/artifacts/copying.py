@@ -39,6 +39,8 @@ class AtDestination(Exception):
 class OtherSize(BadReply):
     """A file is not as long as its listing says: one of the two is out of date, or the reply was cut."""
 
+    words = "file of another size"
+
     worth_repeating = False
 
 
