@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,15 @@ _SHOWN = 80
 class _Field(NamedTuple):
     name: str
     type: Any
+
+
+def nearest(word: str, known: Sequence[str], told: Sequence[str] = ()) -> str:
+    """Say which of the ``known`` words may be meant by one that is none of them, or else which ``told`` ones there are.
+
+    Without ``told`` that is all of the known ones.
+    """
+    close = get_close_matches(word, known, n=1)
+    return f"Did you mean {str(close[0])!r}?" if close else f"Possible are: {', '.join(told or known)}."
 
 
 def checked(value: msgspec.Struct) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import NamedTuple, Self
 
 from bulkexim.errors import UsageError
+from bulkexim.expected import nearest
 from bulkexim.masking import shaped
 
 #: Characters of a word that a sentence repeats.
@@ -63,9 +63,8 @@ def check_accepted(accepted: Iterable[str]) -> None:
     known = (*Cause, *UNSUPPORTED_KINDS)
     for word in accepted:
         if not accepts(known, word):
-            close = get_close_matches(word, known, n=1)
-            remedy = f"Did you mean {str(close[0])!r}?" if close else f"Possible are: {', '.join(known)}."
-            raise UsageError(f"--accept: nothing stays behind under the name {word[:_SHOWN]!r}.", remedy)
+            problem = f"--accept: nothing stays behind under the name {word[:_SHOWN]!r}."
+            raise UsageError(problem, nearest(word, known))
 
 
 def _plain(word: str) -> str:

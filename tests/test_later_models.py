@@ -64,7 +64,7 @@ def test_a_model_whose_run_is_not_selected_again_names_the_points_that_wait_for_
 ) -> None:
     ends = evaluated.source, evaluated.destination
     migrated(*ends, tmp_path, experiments=("runs",))
-    second = migrated(evaluated.source, evaluated.destination, tmp_path, experiments=("models",))
+    second = migrated(*ends, tmp_path, experiments=("models",))
     ((cause, detail),) = left_behind(second)
     assert cause == "value"
     assert detail.startswith(f"1 metric point: their run {evaluated.run_id} (")
@@ -75,22 +75,14 @@ def test_a_model_whose_run_is_not_selected_again_names_the_points_that_wait_for_
     assert evaluated.is_complete(tmp_path)
 
 
-def test_a_new_model_that_a_finished_run_measured_with_the_same_value_gets_its_metric(
-    evaluated: Evaluated, tmp_path: Path
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_model_that_a_finished_run_measures_later_gets_its_metric(
+    evaluated: Evaluated, tmp_path: Path, *, is_new: bool
 ) -> None:
-    """The run itself looks unchanged."""
+    """The run has that very point already, so it looks unchanged; the model came before, or comes with it."""
     assert migrated(evaluated.source, evaluated.destination, tmp_path).exit_code == 0
-    later = evaluated.model("later")
-    evaluated.client.log_batch(evaluated.run_id, [Metric("acc", 0.9, 1000, 1, later)])
-    assert migrated(evaluated.source, evaluated.destination, tmp_path).exit_code == 0
-    assert evaluated.is_complete(tmp_path)
-
-
-def test_a_model_that_was_there_gets_a_metric_that_a_finished_run_measured_later(
-    evaluated: Evaluated, tmp_path: Path
-) -> None:
-    assert migrated(evaluated.source, evaluated.destination, tmp_path).exit_code == 0
-    evaluated.client.log_batch(evaluated.run_id, [Metric("loss", 0.5, 1000, 1, evaluated.model_id)])
+    new = Metric("acc", 0.9, 1000, 1, evaluated.model("later")) if is_new else None
+    evaluated.client.log_batch(evaluated.run_id, [new or Metric("loss", 0.5, 1000, 1, evaluated.model_id)])
     assert migrated(evaluated.source, evaluated.destination, tmp_path).exit_code == 0
     assert evaluated.is_complete(tmp_path)
 

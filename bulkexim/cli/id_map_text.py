@@ -6,14 +6,13 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TextIO
 
 from bulkexim.cli import results
 from bulkexim.config import KINDS
 from bulkexim.errors import UsageError
-from bulkexim.expected import shown
+from bulkexim.expected import nearest, shown
 from bulkexim.ledger.queries import look
 from bulkexim.left_behind import UNSUPPORTED_KINDS
 
@@ -40,9 +39,7 @@ def _known(kind: str) -> str:
     """
     known, name = (*KINDS, *UNSUPPORTED_KINDS), kind.replace("-", "_")
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        remedy = f"Did you mean {close[0]!r}?" if close else f"Possible are: {', '.join(KINDS)}."
-        raise UsageError(f"--kind: there is no kind {shown(kind)}.", remedy)
+        raise UsageError(f"--kind: there is no kind {shown(kind)}.", nearest(name, known, KINDS))
     return name
 
 
